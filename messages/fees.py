@@ -1,0 +1,49 @@
+"""The protocol of the FeeController: cycles, prices set by hand, explanations, changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from messages.base import Command, Fact, Tick
+
+
+@dataclass(frozen=True)
+class FeeTick(Tick):
+    """Time for a fee cycle."""
+
+
+@dataclass(frozen=True)
+class ContinueFees(Tick):
+    """The fee sweep goes on with the next channels; sent by the controller to itself."""
+
+
+@dataclass(frozen=True)
+class SlotTick(Tick):
+    """Time to look at the HTLC slots in use."""
+
+
+@dataclass(frozen=True)
+class SetFeeByHand(Command):
+    """Pin the fee of one channel; `ppm` None gives the channel back to the controller."""
+
+    channel_id: str
+    ppm: int | None
+    force: bool
+
+
+@dataclass(frozen=True)
+class ExplainFees(Command):
+    """The last decision of one channel, or of all where `channel_id` is None."""
+
+    channel_id: str | None
+
+
+@dataclass(frozen=True)
+class FeeChanged(Fact):
+    """A new fee stands on the node, written by us."""
+
+    channel_id: str
+    old_ppm: int | None
+    new_ppm: int
+    at_s: float
+    reason: str

@@ -1,0 +1,125 @@
+"""The protocol of the forward log: hints, pages read from the node, pages read from the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from messages.base import Command, LossyFact, Tick
+
+OFFERED = "offered"
+SETTLED = "settled"
+FAILED = "failed"
+LOCAL_FAILED = "local_failed"
+STATUSES = (OFFERED, SETTLED, FAILED, LOCAL_FAILED)
+
+
+class Forward(NamedTuple):
+    """One forward as the node reports it; `(in_scid, in_htlc_id)` is its natural key.
+
+    Times are Unix seconds. `out_msat` and `fee_msat` come together and are None where no onward
+    channel was chosen; they say nothing about revenue unless `status` is settled.
+    """
+
+    in_scid: str
+    in_htlc_id: int
+    out_scid: str | None
+    in_msat: int
+    out_msat: int | None
+    fee_msat: int | None
+    status: str
+    received_at_s: float
+    resolved_at_s: float | None
+    failcode: int | None
+    created_index: int | None
+    updated_index: int | None
+
+
+class LoggedForward(NamedTuple):
+    """A resolved forward in the log; `seq` grows by one with each and is never reused.
+
+    `at_s` is the time of resolution (of receipt where the node never says when it failed).
+    """
+
+    seq: int
+    in_scid: str
+    out_scid: str | None
+    in_msat: int
+    out_msat: int | None
+    fee_msat: int | None
+    status: str
+    at_s: float
+    failcode: int | None
+
+
+@dataclass(frozen=True)
+class ForwardSeen(LossyFact):
+    """A forward_event arrived. Only a hint: catch-up finds the same row in listforwards."""
+
+    forward: Forward
+
+
+@dataclass(frozen=True)
+class CatchUpWanted(Tick):
+    """Something may have been missed (a drop, a reconnect): read the node's list again."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class CatchUpTick(Tick):
+    """Time for the regular reconciliation with listforwards."""
+
+
+@dataclass(frozen=True)
+class ReadForwards(Command):
+    """To the node reader: one page of listforwards by `index` ('created' or 'updated')."""
+
+    index: str
+    start: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class ReadForwardIndexes(Command):
+    """To the node reader: the current created and updated index of the node's forwards."""
+
+
+class ForwardIndexes(NamedTuple):
+    """The node's newest indexes; both None on a node that cannot page its forwards."""
+
+    created: int | None
+    updated: int | None
+
+
+class ForwardPage(NamedTuple):
+    """Rows of one page in index order.
+
+    `next_start` is where the next page begins; `last` says that nothing follows; `malformed`
+    counts rows that could not be understood and were left out.
+    """
+
+    rows: tuple[Forward, ...]
+    next_start: int
+    last: bool
+    malformed: int = 0
+
+
+@dataclass(frozen=True)
+class ReadForwardLog(Command):
+    """To the Accountant: at most `limit` log rows with seq above `after_seq`, oldest first.
+
+    Rows that resolved before `not_before_s` are skipped, not returned.
+    """
+
+    after_seq: int
+    limit: int
+    not_before_s: float = 0.0
+
+
+class ForwardLogPage(NamedTuple):
+    """Log rows after a cursor; `next_seq` is the new cursor even where rows were skipped."""
+
+    rows: tuple[LoggedForward, ...]
+    next_seq: int
+    last: bool

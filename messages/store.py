@@ -1,0 +1,12 @@
+"""The protocol of the Storekeeper: the care of the database file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from messages.base import Tick
+
+
+@dataclass(frozen=True)
+class BackupTick(Tick):
+    """Time for the daily copy of the database."""
