@@ -1,0 +1,1 @@
+"""The machinery under the actors: post office, mailboxes, timers, threads or steps."""
