@@ -1,0 +1,1 @@
+"""The actors of the house: one file each, one owner per table."""

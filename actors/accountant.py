@@ -1,0 +1,190 @@
+"""The Accountant: owns the forward log and brings it into agreement with the node."""
+
+from __future__ import annotations
+
+from actors.base import HouseActor, handles
+from cl_revenue_ops.identity import Identity
+from cl_revenue_ops.ports import ForwardStore, IngestState
+from cl_revenue_ops.runtime.actor import Context
+from messages.base import Answer, Command, Refusal
+from messages.forwards import (
+    CatchUpTick,
+    CatchUpWanted,
+    ForwardIndexes,
+    ForwardPage,
+    ForwardSeen,
+    ReadForwardIndexes,
+    ReadForwardLog,
+    ReadForwards,
+)
+
+READER = "node-reader"
+PAGE_ROWS = 1_000
+CATCH_UP_S = 600.0
+RETRY_S = 30.0
+SILENCE_S = 120.0
+
+
+class Accountant(HouseActor):
+    """Never blocks on the node: a reader fetches pages, this actor takes them in.
+
+    Catch-up reads the rows created since the last time, then the rows that changed since; both
+    cursors are stored with the rows they cover, so it resumes anywhere. A node that cannot page
+    gives its whole list each time, which costs time and changes nothing.
+    """
+
+    def __init__(self, context: Context, *, store: ForwardStore, identity: Identity) -> None:
+        super().__init__(context)
+        self._store = store
+        self._identity = identity
+        self._state: IngestState
+        self._open_call: str | None = None
+        self._calls = 0
+        self._index = "created"
+        self._paged = True
+        self._again = False
+        self._malformed = 0
+        self._hints = 0
+        self._trouble: str | None = None
+        self._caught_up_at_s: float | None = None
+
+    def recover(self) -> None:
+        who = self._identity.learn()
+        self._store.open(who.node_id, who.network)
+        self._state = self._store.load()
+        self.context.tell(self.context.address, CatchUpWanted("start"))
+        self._show()
+
+    # -- hints and consumers ------------------------------------------------------------------
+
+    @handles(ForwardSeen)
+    def _seen(self, message: ForwardSeen) -> None:
+        self._state = self._store.ingest([message.forward], authoritative=False)
+        self._hints += 1
+        self._show()
+
+    @handles(ReadForwardLog)
+    def _read_log(self, message: ReadForwardLog) -> None:
+        page = self._store.read_log(message.after_seq, message.limit, message.not_before_s)
+        self.answer(message, page)
+
+    # -- catching up with the node ------------------------------------------------------------
+
+    @handles(CatchUpWanted)
+    def _wanted(self, message: CatchUpWanted) -> None:
+        self._begin()
+
+    @handles(CatchUpTick)
+    def _tick(self, message: CatchUpTick) -> None:
+        if self._open_call is not None:
+            # The reader fell silent: its answer, if it still comes, belongs to no open call.
+            self._fail("the node reader does not answer")
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._open_call is not None:
+            self._again = True
+            return
+        self._again = False
+        self._ask(ReadForwardIndexes, SILENCE_S)
+
+    def _ask(self, kind: type[Command], patience_s: float, **fields: object) -> None:
+        self._calls += 1
+        context = self.context
+        call_id = f"catch-up {context.generation}.{self._calls}"
+        self._open_call = call_id
+        deadline_s = context.clock.monotonic() + patience_s
+        context.tell(READER, kind(call_id, context.address, deadline_s, **fields))
+        context.after(patience_s, CatchUpTick())
+
+    @handles(Answer)
+    def _answered(self, message: Answer) -> None:
+        if message.call_id != self._open_call:
+            self.discard(message, "late")
+        elif isinstance(message.result, ForwardIndexes):
+            self._start_reading(message.result)
+        elif isinstance(message.result, ForwardPage):
+            self._take_page(message.result)
+
+    @handles(Refusal)
+    def _refused(self, message: Refusal) -> None:
+        if message.call_id == self._open_call:
+            self._fail(message.reason)
+
+    def _fail(self, reason: str) -> None:
+        self._open_call = None
+        self._trouble = reason
+        self.context.after(RETRY_S, CatchUpTick())
+        self._show()
+
+    def _start_reading(self, indexes: ForwardIndexes) -> None:
+        state = self._state
+        self._paged = indexes.created is not None
+        if indexes.created is None or indexes.updated is None:
+            self._state = self._store.ingest((), authoritative=True, next_created=1)
+        elif indexes.created < state.next_created - 1:
+            self.context.log.warn("the node's forwards begin anew; reading its list from the start")
+            self._state = self._store.ingest(
+                (), authoritative=True, next_created=1, next_updated=indexes.updated + 1
+            )
+        elif state.next_updated == 0:
+            # Rows that change while the list is first read are found by their update index.
+            self._state = self._store.ingest(
+                (), authoritative=True, next_updated=indexes.updated + 1
+            )
+        self._index = "created"
+        self._ask_page(max(1, self._state.next_created))
+
+    def _ask_page(self, start: int) -> None:
+        self._ask(ReadForwards, SILENCE_S, index=self._index, start=start, limit=PAGE_ROWS)
+
+    def _take_page(self, page: ForwardPage) -> None:
+        created = self._index == "created"
+        if not page.last:
+            # The reader fetches the next page while this one is stored.
+            self._ask_page(page.next_start)
+        self._malformed += page.malformed
+        self._state = self._store.ingest(
+            page.rows,
+            authoritative=True,
+            next_created=page.next_start if created else None,
+            next_updated=None if created else page.next_start,
+        )
+        if page.last and created and self._paged:
+            self._index = "updated"
+            self._ask_page(max(1, self._state.next_updated))
+        elif page.last:
+            self._finish()
+        self._show()
+
+    def _finish(self) -> None:
+        self._open_call = None
+        self._trouble = None
+        self._caught_up_at_s = self.now()
+        if not self._state.caught_up_once:
+            self._state = self._store.ingest((), authoritative=True, caught_up=True)
+            self.context.log.info(f"caught up with {self._state.log_seq} forwards of the node")
+        self.context.after(CATCH_UP_S, CatchUpTick())
+        if self._again:
+            self._begin()
+
+    # -- reporting ----------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        state = self._state
+        self.post_notice(
+            {
+                "settled": state.settled,
+                "volume_msat": state.volume_msat,
+                "fees_msat": state.fees_msat,
+                "failed": state.failed,
+                "offered": state.offered,
+                "log_seq": state.log_seq,
+                "caught_up": self._caught_up_at_s is not None,
+                "caught_up_at": self._caught_up_at_s,
+                "read_up_to": max(0, state.next_created - 1),
+                "hints": self._hints,
+                "malformed": self._malformed,
+                "trouble": self._trouble,
+            }
+        )

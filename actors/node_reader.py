@@ -1,0 +1,49 @@
+"""The node reader: reads pages of the node's forwards for those who must not block."""
+
+from __future__ import annotations
+
+from actors.base import HouseActor, handles
+from cl_revenue_ops.ports import Node, PortError
+from cl_revenue_ops.runtime.actor import Context
+from messages.forwards import ForwardPage, ReadForwardIndexes, ReadForwards
+
+
+class NodeReader(HouseActor):
+    """Blocks on the node, nobody else waits. A failure of the node is a refusal, not a crash."""
+
+    def __init__(self, context: Context, *, node: Node) -> None:
+        super().__init__(context)
+        self._node = node
+        self._whole: ForwardPage | None = None
+
+    @handles(ReadForwardIndexes)
+    def _indexes(self, message: ReadForwardIndexes) -> None:
+        try:
+            self.answer(message, self._node.forward_indexes())
+        except PortError as error:
+            self.refuse(message, str(error))
+
+    @handles(ReadForwards)
+    def _forwards(self, message: ReadForwards) -> None:
+        try:
+            page = self._page(message)
+        except PortError as error:
+            self._whole = None
+            self.refuse(message, str(error))
+            return
+        self.answer(message, page)
+
+    def _page(self, message: ReadForwards) -> ForwardPage:
+        """A page as asked for; a node without paging gives its whole list, which is cut here."""
+        whole = self._whole
+        if whole is None or message.start == 1:
+            page = self._node.forwards(message.index, message.start, message.limit)
+            if len(page.rows) <= message.limit:
+                return page
+            whole = self._whole = page
+        first = message.start - 1
+        rows = whole.rows[first : first + message.limit]
+        last = first + message.limit >= len(whole.rows)
+        if last:
+            self._whole = None
+        return ForwardPage(rows, message.start + len(rows), last, 0 if first else whole.malformed)

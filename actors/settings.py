@@ -1,0 +1,162 @@
+"""The Settings actor: owns the overrides, decides every change, and tells everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from actors.base import HouseActor, handles
+from cl_revenue_ops.config import (
+    BootResult,
+    Change,
+    Outcome,
+    SettingRefused,
+    SettingsBook,
+    StoredOverride,
+    at_boot,
+    reset_value,
+    set_value,
+    to_text,
+)
+from cl_revenue_ops.gate import WriteGate
+from cl_revenue_ops.identity import Identity
+from cl_revenue_ops.ports import PortError, SettingsStore
+from cl_revenue_ops.runtime.actor import Context
+from cl_revenue_ops.runtime.rng import fresh_root
+from messages.base import Command
+from messages.settings import ConfigChanged, ResetSetting, SetSetting, SettingConfigured
+
+PAUSED, UNUSABLE, DRY_RUN = "paused", "configuration", "dry run"
+
+
+class Settings(HouseActor):
+    """First to boot: it finds out which node this is and opens the database.
+
+    `raw_options` gives lightningd's options as they are configured now. `seed` overrides the
+    stored root of randomness. The gate is set before any answer goes out.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        store: SettingsStore,
+        identity: Identity,
+        raw_options: Callable[[], Mapping[str, object]],
+        gate: WriteGate,
+        seed: int | None,
+    ) -> None:
+        super().__init__(context)
+        self._store = store
+        self._identity = identity
+        self._raw_options = raw_options
+        self._gate = gate
+        self._seed = seed
+        self._book: SettingsBook
+        self._problems: tuple[str, ...] = ()
+
+    def recover(self) -> None:
+        who = self._identity.learn()
+        self._store.open(who.node_id, who.network)
+        stored_version, rows = self._store.load()
+        root_seed = self._store.root_seed(fresh_root())
+        self.root_seed = root_seed if self._seed is None else self._seed
+        boot = at_boot(self._raw_options(), [StoredOverride(*row) for row in rows], stored_version)
+        self._adopt(boot)
+        self._save(boot.book)
+        self._book = boot.book
+        self._announce()
+
+    def _adopt(self, boot: BootResult) -> None:
+        self._problems = boot.problems
+        for line in (*boot.problems, *boot.notes):
+            self.context.log.warn(line)
+
+    # -- changes ------------------------------------------------------------------------------
+
+    @handles(SetSetting)
+    def _set(self, message: SetSetting) -> None:
+        outcome = set_value(self._book, message.key, message.raw, "revenue-config")
+        change = self._apply(message, outcome)
+        if change is not None:
+            if change.key == "paused" and change.new_value is False:
+                self._problems = ()
+                self._announce()
+            self.answer(message, _result(change))
+
+    @handles(ResetSetting)
+    def _reset(self, message: ResetSetting) -> None:
+        change = self._apply(message, reset_value(self._book, message.key))
+        if change is not None:
+            text = f"{change.key} is back at its configured value {change.new_value}"
+            self.answer(message, {**_result(change), "message": "; ".join(change.notes) or text})
+
+    @handles(SettingConfigured)
+    def _configured(self, message: SettingConfigured) -> None:
+        outcome = set_value(self._book, message.key, message.raw, "setconfig")
+        if isinstance(outcome, SettingRefused):
+            self.context.log.warn(f"setconfig {message.key}: {outcome.text}")
+            return
+        self._take(*outcome)
+
+    def _apply(self, command: Command, outcome: Outcome) -> Change | None:
+        if isinstance(outcome, SettingRefused):
+            self.refuse(command, outcome.text, invalid=True)
+            return None
+        book, change = outcome
+        try:
+            self._take(book, change)
+        except PortError as error:
+            self._announce()
+            self.refuse(command, f"{change.key} is unchanged: it could not be stored ({error})")
+            return None
+        return change
+
+    def _take(self, book: SettingsBook, change: Change) -> None:
+        for note in change.notes:
+            self.context.log.info(note)
+        if not change.changed:
+            return
+        self._save(book)
+        self._book = book
+        # A setting that is given a usable value is no problem any more.
+        self._problems = tuple(p for p in self._problems if change.key not in p.split())
+        self._announce()
+
+    def _save(self, book: SettingsBook) -> None:
+        rows = [(k, to_text(o.value), o.replaced) for k, o in sorted(book.overrides.items())]
+        self._store.save(book.version, rows)
+
+    # -- telling ------------------------------------------------------------------------------
+
+    def _announce(self) -> None:
+        book = self._book
+        self._set_gate(book)
+        self.post_notice({"book": book, "problems": self._problems})
+        self.config = book.config
+        self.context.publish(
+            ConfigChanged(book.version, tuple(book.values.items()), self.root_seed)
+        )
+
+    def _set_gate(self, book: SettingsBook) -> None:
+        gate, config = self._gate, book.config
+        _switch(gate, PAUSED, "paused by the operator" if config.paused else None)
+        _switch(gate, DRY_RUN, "nothing is written to the node" if config.dry_run else None)
+        _switch(gate, UNUSABLE, "; ".join(self._problems) or None)
+        gate.open("starting")
+
+
+def _switch(gate: WriteGate, source: str, why: str | None) -> None:
+    if why is None:
+        gate.open(source)
+    else:
+        gate.close(source, why)
+
+
+def _result(change: Change) -> dict[str, object]:
+    return {
+        "status": "success",
+        "key": change.key,
+        "old_value": change.old_value,
+        "new_value": change.new_value,
+        "version": change.version,
+    }
