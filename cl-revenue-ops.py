@@ -1,0 +1,23 @@
+#!/usr/bin/env python3
+"""The entry point that lightningd starts: makes sure whose code runs, then serves."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+# lightningd and its installers may start this from anywhere, with other packages of the same
+# names on the path.
+sys.path.insert(0, str(HERE))
+
+import actors
+import messages
+
+for package in (actors, messages):
+    found = Path(package.__file__).resolve().parent
+    if found.parent != HERE:
+        sys.exit(f"cl-revenue-ops: package {package.__name__} comes from {found}, not from {HERE}")
+
+from cl_revenue_ops.facade import main
+
+if __name__ == "__main__":
+    main()

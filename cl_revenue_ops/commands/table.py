@@ -1,0 +1,116 @@
+"""The table of commands: name, parameters, help, and what each does with its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cl_revenue_ops.commands import settings, values
+from cl_revenue_ops.commands.binding import BadInput, Param
+from cl_revenue_ops.commands.desk import FrontDesk, HandOn
+from cl_revenue_ops.commands.status import hive_status, status
+from messages.channels import ChannelEntry
+from messages.fees import ExplainFees, SetFeeByHand
+from messages.flow import AnalyzeNow
+
+PPM_MOST = 100_000
+
+Outcome = dict[str, object] | HandOn
+Run = Callable[[FrontDesk, Mapping[str, Any]], Outcome]
+
+
+@dataclass(frozen=True)
+class RpcCommand:
+    """One `revenue-*` method: `run` answers from notices, or hands the work to its owner."""
+
+    name: str
+    help: str
+    run: Run
+    params: tuple[Param, ...] = ()
+
+
+def the_channel(desk: FrontDesk, name: str) -> ChannelEntry:
+    """The open channel that the operator means; BadInput where there is none, or several."""
+    entry = desk.channel(name)
+    if entry is None and len(name) == 66:
+        of_peer = desk.channels_of(name)
+        if len(of_peer) > 1:
+            scids = ", ".join(str(e.fact.scid) for e in of_peer)
+            raise BadInput(f"that peer has {len(of_peer)} channels; name one of {scids}")
+        entry = of_peer[0] if of_peer else None
+    if entry is None:
+        raise BadInput(f"this node has no channel {name}; listpeerchannels shows its channels")
+    if entry.closed:
+        raise BadInput(f"channel {name} is closed")
+    return entry
+
+
+def _optional_channel(desk: FrontDesk, name: str | None) -> str | None:
+    return None if name is None else the_channel(desk, name).channel_id
+
+
+def _analyze(desk: FrontDesk, args: Mapping[str, Any]) -> Outcome:
+    channel_id = _optional_channel(desk, args["channel_id"])
+    return HandOn("flow-analyzer", lambda i, to, by: AnalyzeNow(i, to, by, channel_id))
+
+
+def _set_fee(desk: FrontDesk, args: Mapping[str, Any]) -> Outcome:
+    ppm, force = args["fee_ppm"], args["force"]
+    channel_id = the_channel(desk, args["channel_id"]).channel_id
+    config = desk.book().config
+    if ppm is not None and not force and not config.min_fee_ppm <= ppm <= config.max_fee_ppm:
+        raise BadInput(
+            f"fee_ppm {ppm} lies outside {config.min_fee_ppm}..{config.max_fee_ppm}"
+            " (min_fee_ppm..max_fee_ppm); add force=true to set it all the same"
+        )
+    return HandOn("fee-controller", lambda i, to, by: SetFeeByHand(i, to, by, channel_id, ppm, force))
+
+
+def _fee_debug(desk: FrontDesk, args: Mapping[str, Any]) -> Outcome:
+    channel_id = _optional_channel(desk, args["channel_id"])
+    return HandOn("fee-controller", lambda i, to, by: ExplainFees(i, to, by, channel_id))
+
+
+CHANNEL = Param("channel_id", values.channel_name("channel_id"))
+
+COMMANDS: tuple[RpcCommand, ...] = (
+    RpcCommand(
+        "revenue-status",
+        "Health of the plugin, totals of forwards, state of every channel.",
+        lambda desk, args: status(desk),
+    ),
+    RpcCommand(
+        "revenue-hive-status",
+        "Whether this node works in a fleet, and which fleet features are in use.",
+        lambda desk, args: hive_status(desk),
+    ),
+    RpcCommand(
+        "revenue-config",
+        "get, set, reset, list or list-mutable: settings, with where each comes from.",
+        settings.run,
+        settings.PARAMS,
+    ),
+    RpcCommand(
+        "revenue-analyze",
+        "Analyse the flow of one channel, or of all, now.",
+        _analyze,
+        (CHANNEL,),
+    ),
+    RpcCommand(
+        "revenue-set-fee",
+        "Pin the fee of a channel by hand; 'auto' gives it back to the controller.",
+        _set_fee,
+        (
+            Param("channel_id", values.channel_name("channel_id"), required=True),
+            Param("fee_ppm", values.ppm_or_auto("fee_ppm", PPM_MOST), required=True),
+            Param("force", values.flag("force"), default=False),
+        ),
+    ),
+    RpcCommand(
+        "revenue-fee-debug",
+        "Why each channel has its fee: the last decision with all that went into it.",
+        _fee_debug,
+        (CHANNEL,),
+    ),
+)

@@ -1,0 +1,125 @@
+"""lightningd's plugin protocol, by pyln-client, guarded against what would end the process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pyln.client import Plugin
+from pyln.client.plugin import Request, RequestState, RpcException
+
+from cl_revenue_ops.callbook import one_line
+
+METHOD_NOT_FOUND, INTERNAL_ERROR = -32601, -32603
+_MOST_DIGITS = 300
+
+Handler = Callable[["PluginRequest"], None]
+
+
+class PluginRequest:
+    """One request of a client through lightningd; answered once, from any thread."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self.method: str = request.method
+        self.params: object = request.params
+
+    def result(self, body: object) -> None:
+        """Answer with a result."""
+        self._write({"result": body})
+
+    def error(self, code: int, text: str) -> None:
+        """Answer with a JSON-RPC error; unlike pyln's, it carries no traceback."""
+        self._write({"error": {"code": code, "message": one_line(text)}})
+
+    def _write(self, outcome: dict[str, Any]) -> None:
+        request = self._request
+        if request.state is not RequestState.PENDING:
+            return
+        request.state = RequestState.FINISHED
+        request._write_result({"jsonrpc": "2.0", "id": request.id, **outcome})
+
+
+class GuardedPlugin(Plugin):  # type: ignore[misc]  # pyln-client ships no types
+    """A pyln Plugin whose loop survives any line.
+
+    A line that is no JSON-RPC envelope is counted and skipped. Requests for `handlers` go to
+    them as they are, without pyln's binding to a signature; notifications go to `notified`
+    as (topic, params). `before` runs ahead of each message, on the same thread.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handlers: dict[str, Handler] = {}
+        self.notified: Callable[[str, object], None] = lambda topic, params: None
+        self.before: Callable[[], object] = lambda: None
+        self.skipped = 0
+        self.failed = 0
+
+    def serve(self, name: str, usage: str, help_text: str, handler: Handler) -> None:
+        """Announce and serve a method; `usage` is its argument line."""
+        self.add_method(name, handler, background=True, description=help_text)
+        self.methods[name].get_usage = lambda: usage
+        self.handlers[name] = handler
+
+    def listen(self, topic: str) -> None:
+        """Subscribe to a topic."""
+        self.add_subscription(topic, lambda **kwargs: None)
+
+    def _multi_dispatch(self, msgs: list[bytes]) -> bytes:
+        for payload in msgs[:-1]:
+            envelope = _decode(payload)
+            if envelope is None:
+                self.skipped += 1
+                continue
+            self.before()
+            try:
+                self._dispatch(envelope)
+            except Exception as error:  # noqa: BLE001
+                self.failed += 1
+                self.log(one_line(f"plugin loop: {type(error).__name__} {error}"), level="warn")
+        return msgs[-1]
+
+    def _dispatch(self, envelope: dict[str, Any]) -> None:
+        request = self._parse_request(envelope)
+        if request.id is None:
+            if request.method in self.subscriptions:
+                self.notified(request.method, request.params)
+            return
+        handler = self.handlers.get(request.method)
+        if handler is not None:
+            self._serve(handler, PluginRequest(request))
+        elif request.method in self.methods:
+            self._dispatch_request(request)
+        else:
+            PluginRequest(request).error(METHOD_NOT_FOUND, f"unknown method {request.method}")
+
+    def _serve(self, handler: Handler, request: PluginRequest) -> None:
+        try:
+            handler(request)
+        except Exception as error:  # noqa: BLE001
+            self.failed += 1
+            self.log(one_line(f"{request.method}: {type(error).__name__} {error}"), level="warn")
+            request.error(INTERNAL_ERROR, f"{request.method} failed: {error}")
+
+
+def _decode(payload: bytes) -> dict[str, Any] | None:
+    """The envelope of a message, None where it is none; missing or null params become {}."""
+    try:
+        envelope = json.loads(payload.decode("utf-8", "replace"), parse_int=_whole)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("method"), str):
+        return None
+    if envelope.get("params") is None:
+        envelope["params"] = {}
+    return envelope
+
+
+def _whole(text: str) -> int | str:
+    """Python refuses to read absurdly long numbers; as texts they are refused as arguments."""
+    return int(text) if len(text) <= _MOST_DIGITS else text
+
+
+__all__ = ["GuardedPlugin", "Handler", "PluginRequest", "RpcException"]

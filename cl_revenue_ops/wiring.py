@@ -1,0 +1,93 @@
+"""Puts the real adapters and the real database behind the ports of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cl_revenue_ops.adapters.breaker import Breakers
+from cl_revenue_ops.adapters.capabilities import Capabilities
+from cl_revenue_ops.adapters.node import LightningNode
+from cl_revenue_ops.adapters.rpc import NodeRpc
+from cl_revenue_ops.adapters.tally import Tally
+from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
+from cl_revenue_ops.gate import WriteGate
+from cl_revenue_ops.ports import Calls, Lease, Log, Node
+from cl_revenue_ops.settings_view import SettingsView
+
+
+class Wiring:
+    """Light to make: nothing touches the disk or the node before the house starts."""
+
+    def __init__(
+        self,
+        *,
+        core: Core,
+        calls: Calls,
+        gate: WriteGate,
+        view: SettingsView,
+        options: Mapping[str, object],
+        lightning_dir: str,
+        rpc_file: str,
+        log: Log,
+        left_out: Tally,
+    ) -> None:
+        self._core = core
+        self._calls = calls
+        self._gate = gate
+        self._view = view
+        self._options = options
+        self._lightning_dir = lightning_dir
+        self._socket_path = f"{lightning_dir}/{rpc_file}"
+        self._log = log
+        self._left_out = left_out
+        self._breakers = Breakers(
+            core.clock, lambda: float(view.config.rpc_circuit_breaker_seconds)
+        )
+        self._capabilities = Capabilities(core.clock)
+
+    def house(self, seed: int | None) -> House:
+        """The house of this process."""
+        ports = Ports(
+            node=self._node,
+            stores=self._stores(),
+            calls=self._calls,
+            log=self._log,
+            gate=self._gate,
+            raw_options=self._options,
+        )
+        return build(self._core, ports, self._view, seed=seed, strict=False)
+
+    def breaker_states(self) -> list[dict[str, object]]:
+        """The breaker of each method group that was ever used."""
+        return [state._asdict() for state in self._breakers.states()]
+
+    def _node(self, lease: Lease) -> Node:
+        rpc = NodeRpc(
+            self._socket_path,
+            lease,
+            self._breakers,
+            lambda: float(self._view.config.rpc_timeout_seconds),
+        )
+        return LightningNode(rpc, self._gate, lease, self._capabilities, self._left_out)
+
+    def _stores(self) -> Stores:
+        from cl_revenue_ops.storage.care_store import SqliteCareStore
+        from cl_revenue_ops.storage.channel_store import SqliteChannelStore
+        from cl_revenue_ops.storage.database import Database
+        from cl_revenue_ops.storage.fair_lock import FairLock
+        from cl_revenue_ops.storage.fee_store import SqliteFeeStore
+        from cl_revenue_ops.storage.flow_store import SqliteFlowStore
+        from cl_revenue_ops.storage.forward_store import SqliteForwardStore
+        from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
+
+        database = Database(
+            self._view.config.db_path, self._lightning_dir, FairLock(), self._log.info
+        )
+        return Stores(
+            settings=lambda lease: SqliteSettingsStore(database, lease),
+            channels=lambda lease: SqliteChannelStore(database, lease),
+            forwards=lambda lease: SqliteForwardStore(database, lease),
+            flow=lambda lease: SqliteFlowStore(database, lease),
+            fees=lambda lease: SqliteFeeStore(database, lease),
+            care=lambda lease: SqliteCareStore(database, lease, self._core.clock),
+        )
