@@ -9,7 +9,7 @@ from cl_revenue_ops.config import Config, config_from, default_config
 from cl_revenue_ops.ports import StoreDamaged, Unavailable
 from cl_revenue_ops.runtime.actor import Context, MailboxActor
 from cl_revenue_ops.runtime.nursery import SUPERVISOR
-from messages.base import Answer, Command, Message, Refusal, Snapshot
+from messages.base import Answer, Command, Message, Refusal
 from messages.control import Boot, BootBlocked, Ready, Resume, Stop, Stopped, Suspend
 from messages.settings import ConfigChanged
 
@@ -55,7 +55,10 @@ class HouseActor(MailboxActor):
     # -- for subclasses -----------------------------------------------------------------------
 
     def recover(self) -> None:
-        """Rebuild the state from the store and arm the timers; runs in Boot."""
+        """Rebuild the state from the store and arm the timers; runs in Boot.
+
+        The settings are known already; the newest other snapshots are heard right afterwards.
+        """
 
     def close_down(self) -> None:
         """Last words before leaving; must be quick."""
@@ -95,9 +98,10 @@ class HouseActor(MailboxActor):
     def _boot(self, message: Boot) -> None:
         context = self.context
         try:
-            for snapshot in context.post.retained(context.post.reads(context.address)):
-                self._take_snapshot(snapshot)
+            kinds = context.post.reads(context.address)
+            self._hear([kind for kind in kinds if kind is ConfigChanged])
             self.recover()
+            self._hear([kind for kind in kinds if kind is not ConfigChanged])
         except (Unavailable, StoreDamaged) as error:
             damaged = isinstance(error, StoreDamaged)
             context.tell(
@@ -107,10 +111,12 @@ class HouseActor(MailboxActor):
             return
         context.tell(SUPERVISOR, Ready(context.address, message.generation))
 
-    def _take_snapshot(self, snapshot: Snapshot) -> None:
-        handler = self._handlers.get(type(snapshot))
-        if handler is not None:
-            handler(self, snapshot)
+    def _hear(self, kinds: list[type[Message]]) -> None:
+        """Take the newest snapshots as if they had just come: the settings before recovery."""
+        for snapshot in self.context.post.retained(kinds):
+            handler = self._handlers.get(type(snapshot))
+            if handler is not None:
+                handler(self, snapshot)
 
     @handles(ConfigChanged)
     def _config_changed(self, message: ConfigChanged) -> None:

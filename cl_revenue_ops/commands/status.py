@@ -114,6 +114,7 @@ NO_FLOW_YET = {
 def _channel_row(entry: ChannelEntry, flow: dict[str, Any] | None) -> dict[str, object]:
     fact = entry.fact
     return {
+        **(flow if flow is not None else NO_FLOW_YET),
         "channel_id": fact.scid,
         "scid": fact.scid,
         "full_channel_id": entry.channel_id,
@@ -123,7 +124,6 @@ def _channel_row(entry: ChannelEntry, flow: dict[str, Any] | None) -> dict[str, 
         "fee_ppm": fact.fee_ppm or 0,
         "channel_state": fact.state,
         "connected": fact.connected,
-        **(flow if flow is not None else NO_FLOW_YET),
     }
 
 

@@ -1,0 +1,1 @@
+"""Pure decisions: facts, state and parameters in, results with their reasons out."""
