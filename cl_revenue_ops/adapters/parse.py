@@ -1,0 +1,269 @@
+"""Rows and replies of lightningd turned into the house's own types, in old and new shapes.
+
+Every parser takes any JSON value and never raises: what cannot be trusted is None. Absent and
+null mean that the node does not say; a field that is there must be right; others are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cl_revenue_ops.adapters.validate import (
+    COUNT_LIMIT,
+    ascii_line,
+    parse_channel_id,
+    parse_count,
+    parse_msat,
+    parse_msat_bound,
+    parse_pubkey,
+    parse_scid,
+    parse_time,
+    parse_word,
+)
+from cl_revenue_ops.ports import FeeSet, GossipChannel, NodeInfo
+from messages.channels import ChannelFact, Policy
+from messages.forwards import SETTLED, STATUSES, Forward
+
+SLOTS_LIMIT = 483
+"""The most HTLCs that one side of a channel may offer (BOLT 2)."""
+
+_SYNC_WARNINGS = ("warning_bitcoind_sync", "warning_lightningd_sync")
+
+_Value = TypeVar("_Value")
+
+
+class _WrongField(Exception):
+    """A field is there but not what its name promises; never leaves this module."""
+
+
+def parse_forward(row: object) -> Forward | None:
+    """One row of listforwards, or the body of a forward_event; None when it is unusable.
+
+    Rows without `in_htlc_id` (forwards older than v22.11 over channels closed since) cannot be
+    told apart and are unusable. `fee_msat` must be `in_msat - out_msat`, and a settled row must
+    name its outgoing channel and amount, because it becomes revenue.
+    """
+    if type(row) is not dict:
+        return None
+    try:
+        return _forward(row.get)
+    except _WrongField:
+        return None
+
+
+def _forward(get: Callable[[str], Any]) -> Forward:
+    # Written for speed, because backlogs are read by the hundred thousand: a current node sends
+    # integers, and those are checked without a call.
+    in_scid, in_htlc_id, in_msat = parse_scid(get("in_channel")), get("in_htlc_id"), get("in_msat")
+    out_scid, out_msat, fee_msat = get("out_channel"), get("out_msat"), get("fee_msat")
+    status, received_at_s = get("status"), parse_time(get("received_time"))
+    if type(in_msat) is not int or not 0 <= in_msat < COUNT_LIMIT:
+        in_msat = parse_msat(in_msat)
+    if in_scid is None or in_msat is None or received_at_s is None or status not in STATUSES:
+        raise _WrongField
+    if type(in_htlc_id) is not int or not 0 <= in_htlc_id < COUNT_LIMIT:
+        raise _WrongField
+    if out_scid is not None:
+        out_scid = parse_scid(out_scid)
+        if out_scid is None:
+            raise _WrongField
+    if out_msat is not None or fee_msat is not None:
+        out_msat, fee_msat = parse_msat(out_msat), parse_msat(fee_msat)
+        if out_msat is None or fee_msat is None or out_msat + fee_msat != in_msat:
+            raise _WrongField
+    if status == SETTLED and (out_scid is None or out_msat is None):
+        raise _WrongField
+    return Forward(
+        in_scid,
+        in_htlc_id,
+        out_scid,
+        in_msat,
+        out_msat,
+        fee_msat,
+        status,
+        received_at_s,
+        _said(get("resolved_time"), parse_time),
+        _said(get("failcode"), parse_count),
+        _said(get("created_index"), parse_count),
+        _said(get("updated_index"), parse_count),
+    )
+
+
+def parse_channel(row: object) -> ChannelFact | None:
+    """One entry of listpeerchannels; None when it is unusable, or too young for a channel_id.
+
+    Before v24.02 the node does not say whether a channel is re-established: then connected
+    counts. `slots_out` is the bound of the protocol (483) or our own limit on incoming HTLCs,
+    whichever is lower, because the peer's limit on what we may offer is not exposed.
+    """
+    if not isinstance(row, dict):
+        return None
+    try:
+        return _channel(row)
+    except _WrongField:
+        return None
+
+
+def _channel(row: dict[str, Any]) -> ChannelFact:
+    alias = _optional(row, "alias", _as_dict) or {}
+    updates = _optional(row, "updates", _as_dict) or {}
+    htlcs = _optional(row, "htlcs", _as_list) or []
+    connected = _field(row, "peer_connected", _as_bool, False)
+    slots = min(SLOTS_LIMIT, _field(row, "max_accepted_htlcs", parse_count, SLOTS_LIMIT))
+    return ChannelFact(
+        channel_id=_field(row, "channel_id", parse_channel_id),
+        peer_id=_field(row, "peer_id", parse_pubkey),
+        state=_field(row, "state", parse_word),
+        connected=connected,
+        reestablished=_field(row, "reestablished", _as_bool, connected),
+        scid=_optional(row, "short_channel_id", parse_scid),
+        alias_scid=_optional(alias, "local", parse_scid),
+        opener=_optional(row, "opener", _as_side),
+        private=_field(row, "private", _as_bool, False),
+        capacity_msat=_field(row, "total_msat", parse_msat, 0),
+        local_msat=_field(row, "to_us_msat", parse_msat, 0),
+        spendable_msat=_field(row, "spendable_msat", parse_msat, 0),
+        receivable_msat=_field(row, "receivable_msat", parse_msat, 0),
+        our_reserve_msat=_field(row, "our_reserve_msat", parse_msat, 0),
+        htlcs_in=_count_htlcs(htlcs, "in"),
+        htlcs_out=_count_htlcs(htlcs, "out"),
+        slots_in=slots,
+        slots_out=slots,
+        fee_base_msat=_optional(row, "fee_base_msat", parse_msat),
+        fee_ppm=_optional(row, "fee_proportional_millionths", parse_count),
+        htlc_min_msat=_field(row, "minimum_htlc_out_msat", parse_msat_bound, 0),
+        htlc_max_msat=_field(row, "maximum_htlc_out_msat", parse_msat_bound, 0),
+        remote=_policy(updates.get("remote")),
+        last_stable_connection_s=_optional(row, "last_stable_connection", parse_count),
+        out_fulfilled=_field(row, "out_payments_fulfilled", parse_count, 0),
+        lost_state=_field(row, "lost_state", _as_bool, False),
+    )
+
+
+def parse_slots(row: object) -> tuple[str, int] | None:
+    """(channel_id, outgoing HTLCs in flight) of one entry of listpeerchannels."""
+    if not isinstance(row, dict):
+        return None
+    try:
+        channel_id = _field(row, "channel_id", parse_channel_id)
+        return channel_id, _count_htlcs(_optional(row, "htlcs", _as_list) or [], "out")
+    except _WrongField:
+        return None
+
+
+def parse_info(reply: object) -> NodeInfo | None:
+    """The result of getinfo; the presence of a sync warning counts, whatever it says."""
+    if not isinstance(reply, dict):
+        return None
+    warnings = [f"{name}: {reply[name]}" for name in _SYNC_WARNINGS if name in reply]
+    try:
+        return NodeInfo(
+            node_id=_field(reply, "id", parse_pubkey),
+            network=_field(reply, "network", parse_word),
+            version=_field(reply, "version", parse_word),
+            blockheight=_field(reply, "blockheight", parse_count),
+            sync_warning=ascii_line("; ".join(warnings)) if warnings else None,
+            fees_collected_msat=_field(reply, "fees_collected_msat", parse_msat),
+        )
+    except _WrongField:
+        return None
+
+
+def parse_gossip_channel(row: object) -> GossipChannel | None:
+    """One entry of listchannels."""
+    if not isinstance(row, dict):
+        return None
+    try:
+        return GossipChannel(
+            source=_field(row, "source", parse_pubkey),
+            destination=_field(row, "destination", parse_pubkey),
+            scid=_field(row, "short_channel_id", parse_scid),
+            capacity_msat=_field(row, "amount_msat", parse_msat),
+            active=_field(row, "active", _as_bool),
+            base_msat=_field(row, "base_fee_millisatoshi", parse_count),
+            fee_ppm=_field(row, "fee_per_millionth", parse_count),
+        )
+    except _WrongField:
+        return None
+
+
+def parse_fee_set(entry: object) -> FeeSet | None:
+    """One entry of the result of setchannel: what the node says that now holds."""
+    if not isinstance(entry, dict):
+        return None
+    try:
+        return FeeSet(
+            channel_id=_field(entry, "channel_id", parse_channel_id),
+            base_msat=_field(entry, "fee_base_msat", parse_msat),
+            fee_ppm=_field(entry, "fee_proportional_millionths", parse_count),
+        )
+    except _WrongField:
+        return None
+
+
+def _said(raw: object, parser: Callable[[object], _Value | None]) -> _Value | None:
+    """The parsed value, or None where the node does not say."""
+    if raw is None:
+        return None
+    value = parser(raw)
+    if value is None:
+        raise _WrongField
+    return value
+
+
+def _optional(
+    row: dict[str, Any], name: str, parser: Callable[[object], _Value | None]
+) -> _Value | None:
+    return _said(row.get(name), parser)
+
+
+def _field(
+    row: dict[str, Any],
+    name: str,
+    parser: Callable[[object], _Value | None],
+    default: _Value | None = None,
+) -> _Value:
+    """The parsed field, or `default` where the node does not say; without one it is required."""
+    value = _said(row.get(name), parser)
+    if value is None:
+        value = default
+    if value is None:
+        raise _WrongField
+    return value
+
+
+def _policy(raw: object) -> Policy | None:
+    # The peer's own terms, relayed by the node: nothing that we own is lost with them, so wrong
+    # ones do not cost us the whole channel.
+    if not isinstance(raw, dict):
+        return None
+    try:
+        return Policy(
+            base_msat=_field(raw, "fee_base_msat", parse_msat),
+            fee_ppm=_field(raw, "fee_proportional_millionths", parse_count),
+            htlc_min_msat=_field(raw, "htlc_minimum_msat", parse_msat_bound),
+            htlc_max_msat=_field(raw, "htlc_maximum_msat", parse_msat_bound),
+        )
+    except _WrongField:
+        return None
+
+
+def _count_htlcs(htlcs: list[Any], direction: str) -> int:
+    return sum(isinstance(h, dict) and h.get("direction") == direction for h in htlcs)
+
+
+def _as_bool(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _as_dict(value: object) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _as_list(value: object) -> list[Any] | None:
+    return value if isinstance(value, list) else None
+
+
+def _as_side(value: object) -> str | None:
+    return value if value in ("local", "remote") and isinstance(value, str) else None
