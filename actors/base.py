@@ -71,8 +71,9 @@ class HouseActor(MailboxActor):
         return self.context.clock.now()
 
     def post_notice(self, body: object) -> None:
-        """Publish one's own state on the board."""
-        self.context.board.put(self.context.address, self.now(), body)
+        """Publish one's own state on the board; a replaced incarnation's is of no interest."""
+        if self.context.lease.is_current():
+            self.context.board.put(self.context.address, self.now(), body)
 
     def answer(self, command: Command, result: object) -> None:
         """Tell the caller that it is done."""
@@ -97,6 +98,9 @@ class HouseActor(MailboxActor):
     @handles(Boot)
     def _boot(self, message: Boot) -> None:
         context = self.context
+        if message.generation != context.generation:
+            # Meant for an incarnation that did not live to see it.
+            return
         try:
             kinds = context.post.reads(context.address)
             self._hear([kind for kind in kinds if kind is ConfigChanged])
@@ -138,8 +142,8 @@ class HouseActor(MailboxActor):
         try:
             self.close_down()
         finally:
-            context.tell(SUPERVISOR, Stopped(context.address, context.generation))
             self._stop()
+            context.tell(SUPERVISOR, Stopped(context.address, context.generation))
 
 
 def _config_of(message: ConfigChanged) -> Config:

@@ -50,12 +50,14 @@ class ChannelRegistry(HouseActor):
         try:
             # Asking for the node's state keeps the gate informed of whether it is in sync.
             self._node.info()
-            facts = self._node.channels()
+            reading = self._node.channels()
         except PortError as error:
             self.context.log.info(f"the channels could not be read: {error}")
             self.context.after(RETRY_S, RegistryTick())
             return
-        self._known, changed = channels.merge(self._known, facts, self.now())
+        self._known, changed = channels.merge(
+            self._known, reading.facts, self.now(), complete=reading.malformed == 0
+        )
         if changed:
             self._store.save(changed)
         self._version += 1

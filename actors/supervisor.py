@@ -57,7 +57,6 @@ class Supervisor(HouseActor):
         self._seed = seed
         self._children = {address: ChildRecord(address, kind) for address, kind in children}
         self._house = Intensity(restart.HOUSE_CRASHES, restart.HOUSE_WINDOW_S)
-        self._hung = 0
         self._draws = 0
         self._safe_mode: str | None = None
         self._whole_since_s: float | None = None
@@ -67,10 +66,10 @@ class Supervisor(HouseActor):
         # The root has nobody above it: a fault of its own costs safe mode, never the house.
         try:
             super().on_receive(message)
-        except Exception as error:  # noqa: BLE001
-            self.context.log.warn(f"supervisor failed on {type(message).__name__}: {error!r}")
+        except BaseException as error:  # noqa: BLE001
             self.discard(message, "poison")
             self._enter_safe_mode(f"the supervisor failed on {type(message).__name__}")
+            self.context.log.warn(f"supervisor failed on {type(message).__name__}: {error!r}")
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -80,12 +79,16 @@ class Supervisor(HouseActor):
         self._boot_next()
 
     def _boot_next(self) -> None:
-        """Start the first child that waits, once all before it are past their boot."""
+        """Start the first child that waits, once all before it are ready or given up.
+
+        Optional children that wait for the world or for their restart are not waited for.
+        """
         for child in self._children.values():
             if child.state == "waiting":
                 self._spawn(child)
                 break
-            if child.state == "booting" or (child.state == "blocked" and self._bears(child)):
+            held_up = child.state in ("blocked", "backoff")
+            if child.state == "booting" or (held_up and self._bears(child)):
                 break
         self._show()
 
@@ -96,9 +99,9 @@ class Supervisor(HouseActor):
     @handles(Ready)
     def _ready(self, message: Ready) -> None:
         child = self._current(message.address, message.generation)
-        if child is None:
+        if child is None or child.state != "booting":
             return
-        child.state, child.reason, child.blocked_since_s = "ready", "", None
+        child.note_ready(self.context.clock.monotonic())
         if self._safe_mode is not None and child.kind == restart.SUSPENDED:
             self.context.tell(child.address, Suspend(self._safe_mode))
         self._nursery.open_lane(child.address)
@@ -107,7 +110,7 @@ class Supervisor(HouseActor):
     @handles(BootBlocked)
     def _blocked(self, message: BootBlocked) -> None:
         child = self._current(message.address, message.generation)
-        if child is None:
+        if child is None or child.state != "booting":
             return
         now_s = self.context.clock.monotonic()
         child.state, child.reason = "blocked", message.reason
@@ -128,12 +131,19 @@ class Supervisor(HouseActor):
     @handles(CrashReport)
     def _crashed(self, message: CrashReport) -> None:
         child = self._current(message.address, message.generation)
-        if child is not None:
+        if child is None:
+            return
+        if self._stopping is not None:
+            self._gone(child)
+        else:
             self._count_crash(child, message.poison, message.error)
 
     def _count_crash(self, child: ChildRecord, poison: str, error: str) -> None:
         now_s = self.context.clock.monotonic()
-        self._nursery.fence_off(child.address)
+        # From here on nothing that the dead incarnation had sent is taken for the successor's.
+        child.generation = self._nursery.fence_off(child.address)
+        if self._bears(child):
+            self._whole_since_s = None
         verdict = child.note_crash(now_s, poison, error)
         if self._house.note(now_s):
             verdict = f"{restart.HOUSE_CRASHES} crashes in the house, the last: {error}"
@@ -154,7 +164,7 @@ class Supervisor(HouseActor):
     @handles(RestartDue)
     def _restart(self, message: RestartDue) -> None:
         child = self._current(message.address, message.generation)
-        if child is None or child.state not in ("backoff", "blocked") or self._stopping:
+        if child is None or child.state not in ("backoff", "blocked") or self._stopping is not None:
             return
         child.restarts += child.state == "backoff"
         self._spawn(child)
@@ -166,15 +176,15 @@ class Supervisor(HouseActor):
         self._nursery.give_up(child.address)
         if child.kind != restart.OPTIONAL:
             self._enter_safe_mode(f"{child.address}: {reason}")
-        elif self._safe_mode is not None:
-            self.context.after(restart.SAFE_MODE_RETRY_S, SafeModeDue())
 
     # -- watching -----------------------------------------------------------------------------
 
     @handles(LivenessDue)
     def _look(self, message: LivenessDue) -> None:
-        if self._stopping:
+        if self._stopping is not None:
             return
+        # Before anything else: a fault in what follows must not end the watch.
+        self.context.after(restart.LIVENESS_S, LivenessDue())
         for vital in self._nursery.census():
             child = self._current(vital.address, vital.generation)
             if child is None or child.state not in ("ready", "booting"):
@@ -182,65 +192,68 @@ class Supervisor(HouseActor):
             if vital.hung_for_s > 0:
                 self._replace_hung(child, vital)
             elif not vital.alive:
-                self._count_crash(child, "death", "found dead without a report")
-        self.context.after(restart.LIVENESS_S, LivenessDue())
+                self._count_crash(child, vital.in_hand, "found dead without a report")
+        self._note_wholeness()
         self._show()
 
     def _replace_hung(self, child: ChildRecord, vital: Vital) -> None:
-        self._hung += 1
         self.context.log.warn(
             f"{child.address} hangs in {vital.busy_with} for {vital.busy_for_s:.0f} s and is"
             f" replaced {self._nursery.stack_of(child.address)}".rstrip()
         )
-        if self._hung > restart.HUNG_MOST:
-            self._enter_safe_mode(f"{self._hung} hung handlers, the last in {child.address}")
-        self._count_crash(child, f"hung in {vital.busy_with}", "hung and was replaced")
+        self._count_crash(child, vital.in_hand, f"hung in {vital.busy_with}")
+        abandoned = self._nursery.abandoned()
+        if abandoned > restart.HUNG_MOST:
+            self._enter_safe_mode(f"{abandoned} hung threads, the last in {child.address}")
 
     # -- safe mode ----------------------------------------------------------------------------
 
     def _enter_safe_mode(self, reason: str) -> None:
         self._whole_since_s = None
-        if self._safe_mode is not None or self._stopping:
+        if self._safe_mode is not None or self._stopping is not None:
             return
         self._safe_mode = reason
         self._gate.close(SAFE_MODE, reason)
-        self.context.log.warn(f"safe mode: {reason}")
         for child in self._children.values():
             if child.kind == restart.SUSPENDED and child.state == "ready":
                 self.context.tell(child.address, Suspend(reason))
         self.context.after(restart.SAFE_MODE_RETRY_S, SafeModeDue())
         self._show()
+        self.context.log.warn(f"safe mode: {reason}")
 
     @handles(SafeModeDue)
-    def _safe_mode_due(self, message: SafeModeDue) -> None:
-        if self._stopping or self._safe_mode is None:
+    def _try_again(self, message: SafeModeDue) -> None:
+        if self._stopping is not None or self._safe_mode is None:
             return
-        now_s = self.context.clock.monotonic()
+        self.context.after(restart.SAFE_MODE_RETRY_S, SafeModeDue())
         for child in self._children.values():
             if child.state == "failed":
                 child.forgive()
                 child.restarts += 1
                 self._spawn(child)
-        whole = all(c.state == "ready" for c in self._children.values() if self._bears(c))
-        if not whole:
+        self._show()
+
+    def _note_wholeness(self) -> None:
+        """Leave safe mode once all load-bearing children have been ready for long enough."""
+        if self._safe_mode is None:
+            return
+        now_s = self.context.clock.monotonic()
+        if not all(c.state == "ready" for c in self._children.values() if self._bears(c)):
             self._whole_since_s = None
         elif self._whole_since_s is None:
             self._whole_since_s = now_s
         elif now_s - self._whole_since_s >= restart.SAFE_MODE_LEAVE_S:
-            self._leave_safe_mode()
-            return
-        self.context.after(restart.SAFE_MODE_RETRY_S, SafeModeDue())
-        self._show()
+            self._leave_safe_mode(self._safe_mode)
 
-    def _leave_safe_mode(self) -> None:
-        self.context.log.info(f"safe mode is over: {self._safe_mode}")
-        self._safe_mode, self._whole_since_s, self._hung = None, None, 0
+    def _leave_safe_mode(self, reason: str) -> None:
+        self._safe_mode, self._whole_since_s = None, None
+        self.context.cancel(SafeModeDue.__name__)
         self._house.clear()
         self._gate.open(SAFE_MODE)
         for child in self._children.values():
             if child.kind == restart.SUSPENDED and child.state == "ready":
                 self.context.tell(child.address, Resume())
-        self._show()
+        self.context.log.info(f"safe mode is over: {reason}")
 
     # -- stopping -----------------------------------------------------------------------------
 
@@ -261,24 +274,28 @@ class Supervisor(HouseActor):
                 self._show()
                 return
         self._show()
+        self._stop()
         self._nursery.finish()
 
     @handles(Stopped)
     def _child_stopped(self, message: Stopped) -> None:
-        self._gone(message.address)
+        child = self._current(message.address, message.generation)
+        if child is not None and child.state == "stopping":
+            self._gone(child)
 
     @handles(StopOverdue)
     def _child_overdue(self, message: StopOverdue) -> None:
-        self._gone(message.address)
+        child = self._children[message.address]
+        if child.state == "stopping":
+            self._gone(child)
 
-    def _gone(self, address: str) -> None:
-        child = self._children[address]
-        if self._stopping is None or child.state != "stopping":
-            return
-        child.state = "stopped"
-        self._nursery.fence_off(address)
-        self.context.cancel("stop")
-        self._stop_next()
+    def _gone(self, child: ChildRecord) -> None:
+        """It has left, died, or outstayed the end; if it was asked to go, the next one is."""
+        was_asked, child.state = child.state == "stopping", "stopped"
+        child.generation = self._nursery.fence_off(child.address)
+        if was_asked:
+            self.context.cancel("stop")
+            self._stop_next()
 
     # -- reporting ----------------------------------------------------------------------------
 
@@ -294,7 +311,7 @@ class Supervisor(HouseActor):
                 "safe_mode": self._safe_mode,
                 "degraded": degraded,
                 "stopping": self._stopping,
-                "hung_threads": self._hung,
+                "hung_threads": self._nursery.abandoned(),
                 "actors": {
                     c.address: {
                         "kind": c.kind,

@@ -28,6 +28,8 @@ from messages.settings import SettingConfigured
 
 GATEWAY = "gateway"
 STOP_PATIENCE_S = 4.5
+# How long a busy thread may keep the interpreter while a client waits for its answer.
+SWITCH_S = 0.0005
 
 
 class Facade:
@@ -218,6 +220,7 @@ class _NodeLog:
 
 def main() -> None:
     """Serve lightningd until it closes our standard input; run by hand, print the usage."""
+    sys.setswitchinterval(SWITCH_S)
     plugin = GuardedPlugin()
     facade = Facade(plugin, os.environ)
     plugin.run()

@@ -135,6 +135,13 @@ class GossipChannel(NamedTuple):
     fee_ppm: int
 
 
+class ChannelReading(NamedTuple):
+    """What listpeerchannels said; `malformed` entries could not be understood and are missing."""
+
+    facts: tuple[ChannelFact, ...]
+    malformed: int
+
+
 class FeeSet(NamedTuple):
     """What the node says that it set."""
 
@@ -150,10 +157,12 @@ class Node(Protocol):
     CircuitOpen, NodeRefused or MalformedReply. Amounts are msat.
     """
 
-    def info(self) -> NodeInfo: ...
+    def info(self) -> NodeInfo:
+        """Who the node is; tells the write gate whether it is in sync with the chain."""
+        ...
 
-    def channels(self) -> tuple[ChannelFact, ...]:
-        """Every channel that the node knows, in any state. Malformed entries are left out."""
+    def channels(self) -> ChannelReading:
+        """Every channel that the node knows, in any state."""
         ...
 
     def slots(self) -> Mapping[str, int]:
@@ -350,6 +359,7 @@ class CareStore(Store, Protocol):
 __all__ = [
     "Calls",
     "CareStore",
+    "ChannelReading",
     "ChannelStore",
     "CircuitOpen",
     "Clock",

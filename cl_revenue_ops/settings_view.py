@@ -19,6 +19,7 @@ class SettingsView:
         self._board = board
         boot = at_boot(raw_options, [])
         self._accepted = boot.book
+        self._typed = (boot.book, boot.config)
         self.problems = boot.problems
 
     @property
@@ -34,7 +35,10 @@ class SettingsView:
     @property
     def config(self) -> Config:
         """The values in force."""
-        return self.book.config
+        book = self.book
+        if self._typed[0] is not book:
+            self._typed = (book, book.config)
+        return self._typed[1]
 
     def accept(self, book: SettingsBook) -> None:
         """A validated change that the actor has been told of but has not published yet."""

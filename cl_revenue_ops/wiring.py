@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from cl_revenue_ops.adapters.breaker import Breakers
 from cl_revenue_ops.adapters.capabilities import Capabilities
@@ -37,7 +38,7 @@ class Wiring:
         self._view = view
         self._options = options
         self._lightning_dir = lightning_dir
-        self._socket_path = f"{lightning_dir}/{rpc_file}"
+        self._socket_path = str(Path(lightning_dir) / rpc_file)
         self._log = log
         self._left_out = left_out
         self._breakers = Breakers(

@@ -15,13 +15,17 @@ def usable(fact: ChannelFact) -> bool:
 
 
 def merge(
-    known: Mapping[str, ChannelEntry], facts: Iterable[ChannelFact], now_s: float
+    known: Mapping[str, ChannelEntry],
+    facts: Iterable[ChannelFact],
+    now_s: float,
+    *,
+    complete: bool = True,
 ) -> tuple[dict[str, ChannelEntry], list[ChannelEntry]]:
     """All channels after a reading, and those whose entry is worth storing again.
 
     A channel is known by its channel_id for ever; a scid that it shows for the first time is
     added at the end of its history, the local alias before the real scid. A channel that the
-    node no longer lists is closed.
+    node no longer lists is closed, unless the reading was not `complete`.
     """
     merged: dict[str, ChannelEntry] = {}
     changed: list[ChannelEntry] = []
@@ -35,8 +39,8 @@ def merge(
             changed.append(entry)
     for channel_id, old in known.items():
         if channel_id not in merged:
-            merged[channel_id] = old._replace(closed=True)
-            if not old.closed:
+            merged[channel_id] = old._replace(closed=old.closed or complete)
+            if complete and not old.closed:
                 changed.append(merged[channel_id])
     return merged, changed
 

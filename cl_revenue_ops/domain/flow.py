@@ -29,8 +29,9 @@ class FlowParameters:
     """How flow is read; `rate` is the filter's own set.
 
     A channel is a source (sink) when net flow exceeds `imbalance` of gross flow outwards (inwards)
-    with a probability of at least `decisive`. Evidence (forwards plus days watched) halves every
-    `evidence_half_life_days`; `evidence_full` of it gives full confidence. The mean size
+    with a probability of at least `decisive`, and `evidence_for_class` is there. Evidence (forwards
+    plus days watched) halves every `evidence_half_life_days`; `evidence_full` gives full
+    confidence, and more is not kept: it would hide how old it has become. The mean size
     remembers about `size_memory_forwards`; `size_prior_variation` is the squared coefficient of
     variation assumed of sizes, with the weight of `size_prior_steps` comparisons. Until a size is
     known a forward of `typical_msat` is thought of.
@@ -42,6 +43,7 @@ class FlowParameters:
     decisive: float = 0.7
     evidence_half_life_days: float = 7.0
     evidence_full: float = 20.0
+    evidence_for_class: float = 3.0
     size_memory_forwards: float = 200.0
     size_prior_variation: float = 2.0
     size_prior_steps: float = 5.0
@@ -163,7 +165,10 @@ def step(
         updated_s=state.updated_s + interval_s,
         last_forward_s=_last_forward_s(state, observation, fresh),
         last_jump_s=observation.end_s if seen_in.jump or seen_out.jump else state.last_jump_s,
-        evidence=decayed_evidence(state, interval_s, parameters) + read + watched_days,
+        evidence=min(
+            parameters.evidence_full,
+            decayed_evidence(state, interval_s, parameters) + read + watched_days,
+        ),
         exposure_in_s=state.exposure_in_s + exposure_in_s,
         exposure_out_s=state.exposure_out_s + exposure_out_s,
         settled=Totals(*(old + more for old, more in zip(state.settled, new, strict=True))),

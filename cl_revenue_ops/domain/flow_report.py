@@ -106,11 +106,15 @@ def estimate(state: FlowState, now_s: float, parameters: FlowParameters) -> Flow
     size_out = _size(state.outgoing, state.incoming)
     rate_in, sd_in = _volume(into, *size_in)
     rate_out, sd_out = _volume(out, *size_out)
-    log_odds = out.log_rate - into.log_rate + (math.log(size_out[0] / size_in[0]) if rate_in else 0)
+    log_odds = out.log_rate - into.log_rate
+    if size_in[0] > 0.0:
+        log_odds += math.log(size_out[0] / size_in[0])
     sd = math.sqrt(out.p_xx + into.p_xx + size_out[1] + size_in[1])
     ratio = math.tanh(0.5 * log_odds)
     source, balanced, sink = class_probabilities(log_odds, sd, parameters.imbalance)
-    klass, probability = _class(source, balanced, sink, parameters.decisive)
+    evidence = decayed_evidence(state, now_s - state.updated_s, parameters)
+    decisive = parameters.decisive if evidence >= parameters.evidence_for_class else math.inf
+    klass, probability = _class(source, balanced, sink, decisive)
     return FlowEstimate(
         rate_in_msat_per_day=rate_in,
         rate_in_sd=sd_in,
@@ -126,7 +130,7 @@ def estimate(state: FlowState, now_s: float, parameters: FlowParameters) -> Flow
         source_probability=source,
         balanced_probability=balanced,
         sink_probability=sink,
-        confidence=confidence(state, now_s, parameters),
+        confidence=confidence(evidence, parameters),
         regime_change=state.last_jump_s is not None and now_s - state.last_jump_s <= DAY_S,
     )
 
@@ -142,14 +146,13 @@ def class_probabilities(log_odds: float, sd: float, imbalance: float) -> tuple[f
     return source, max(0.0, 1.0 - source - sink), sink
 
 
-def confidence(state: FlowState, now_s: float, parameters: FlowParameters) -> float:
-    """Return 0.1 to 1: the evidence that is left at `now_s`, as a share of what is enough.
+def confidence(evidence: float, parameters: FlowParameters) -> float:
+    """Return 0.1 to 1: the evidence that is left, as a share of what is enough.
 
     Evidence is forwards seen plus days watched, halved every half-life: amount and recency in one
     number, whose memory does not end with a bucket or a window.
     """
-    left = decayed_evidence(state, now_s - state.updated_s, parameters)
-    share = min(1.0, left / parameters.evidence_full)
+    share = min(1.0, evidence / parameters.evidence_full)
     return LEAST_CONFIDENCE + (1.0 - LEAST_CONFIDENCE) * share
 
 

@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 Predict = Callable[..., tuple[Array, Array]]
 Update = Callable[..., tuple[Array, Array]]
 
+_LEAST_EXPOSURE_DAYS = 1e-6
 _NEWTON_STEPS = 50
 _NEWTON_TOLERANCE = 1e-12
 _LEAST_MEAN = 0.5  # one forward on a quiet channel is no surprise, however short the step
@@ -67,11 +68,12 @@ def observe(
 ) -> tuple[RateState, Innovation]:
     """Take in `count` forwards seen during `exposure_days` in which they could have happened.
 
-    Without exposure nothing is learned: silence of a channel that could not carry says nothing.
+    Without exposure (less than a tenth of a second) nothing is learned: silence of a channel that
+    could not carry says nothing. Raises ValueError on a negative count.
     """
     if count < 0:
         raise ValueError(f"a count of forwards cannot be negative: {count}")
-    if exposure_days <= 0.0:
+    if exposure_days < _LEAST_EXPOSURE_DAYS:
         return state, NOTHING_SEEN
     gated, innovation = _gate(state, count, exposure_days, parameters)
     dispersion = gated.dispersion / innovation.weight

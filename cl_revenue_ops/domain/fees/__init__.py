@@ -1,0 +1,1 @@
+"""What a channel should charge, and why: pure rules from facts to a recorded decision."""

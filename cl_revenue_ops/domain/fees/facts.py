@@ -1,0 +1,201 @@
+"""What a fee decision is made from: facts of a channel, its kept state, and the parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from messages.channels import ChannelFact
+
+DAY_S = 86_400.0
+
+
+class Fee(NamedTuple):
+    """A fee as lightningd keeps it: proportional ppm and base msat, both integers."""
+
+    ppm: int
+    base_msat: int
+
+
+class Pin(NamedTuple):
+    """A fee that somebody ordered: it is set as it stands, outside the bounds of managed fees.
+
+    `base_msat` None means the configured base fee. `origin` says whose order it is (by hand,
+    static, hive); `until_s` None means until it is taken back.
+    """
+
+    ppm: int
+    base_msat: int | None
+    origin: str
+    set_at_s: float
+    until_s: float | None = None
+
+
+class PriorPrice(NamedTuple):
+    """What others charge into the peer for a typical forward, in ppm.
+
+    `spread` is the robust standard deviation of the natural log of their prices, `quotes` how many
+    prices it rests on.
+    """
+
+    ppm: float
+    spread: float
+    quotes: int
+
+
+class Conditions(NamedTuple):
+    """What holds for the whole house at this moment."""
+
+    node_in_sync: bool
+    paused: bool
+    safe_mode: bool
+
+
+@dataclass(frozen=True)
+class ChannelFacts:
+    """One channel as read from the node and the forward log at `sampled_at_s` (Unix seconds).
+
+    `local_msat` includes the reserve that we must keep. `htlcs_out` of `slots_out` outgoing HTLC
+    slots are in use. `settled_out` counts forwards that left through the channel since it is
+    known. `fee` is None where the node doesn't say; `prior` where nobody quotes; `pin` where no
+    fee is ordered; `passive` that the peer's fees are not ours to manage.
+    """
+
+    channel_id: str
+    peer_id: str
+    scid: str | None
+    state: str
+    connected: bool
+    reestablished: bool
+    lost_state: bool
+    opener: str | None
+    capacity_msat: int
+    local_msat: int
+    our_reserve_msat: int
+    htlcs_out: int
+    slots_out: int
+    fee: Fee | None
+    settled_out: int
+    sampled_at_s: float
+    prior: PriorPrice | None
+    pin: Pin | None
+    passive: bool
+    conditions: Conditions
+
+
+class CongestionState(NamedTuple):
+    """Whether outgoing slots are held to be congested, and the samples above threshold running."""
+
+    active: bool = False
+    above: int = 0
+    sampled_at_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ChannelFeeState:
+    """What is kept of a channel's fee between decisions; times are Unix seconds.
+
+    `found` is the fee of the first contact. `target` is the fee last decided on (stored before it
+    is written), `confirmed` the last fee seen on the node that was ours: only when they differ
+    is a write unconfirmed. `foreign` is another writer's fee since `foreign_since_s`.
+    `forced_by` names the stage (pin, congestion) that forced the fee in force, `calm_ppm` the fee
+    before that. `observed_s` is the time for which the channel was seen usable, `updates_s` when
+    our fees were written lately, `decisions` the number of decisions taken.
+    """
+
+    found: Fee | None = None
+    target: Fee | None = None
+    confirmed: Fee | None = None
+    foreign: Fee | None = None
+    foreign_since_s: float | None = None
+    forced_by: str | None = None
+    calm_ppm: int | None = None
+    observed_s: float = 0.0
+    decided_at_s: float | None = None
+    congestion: CongestionState = CongestionState()
+    updates_s: tuple[float, ...] = ()
+    decisions: int = 0
+
+
+@dataclass(frozen=True)
+class FeeParameters:
+    """The operator's settings by their keys, then the constants of the rules.
+
+    A share is a number from 0 to 1. Raises ValueError on bounds or thresholds that no rule can
+    keep.
+    """
+
+    min_fee_ppm: int = 10
+    max_fee_ppm: int = 5000
+    base_fee_msat: int = 0
+    htlc_congestion_threshold: float = 0.8
+    enable_scarcity_pricing: bool = True
+    scarcity_threshold: float = 0.35
+
+    scarcity_most: float = 3.0
+    congestion_samples: int = 2
+    congestion_release: float = 0.75
+    hysteresis: float = 0.05
+    free_updates_a_day: int = 4
+    foreign_hold_s: float = DAY_S
+    young_s: float = 3 * DAY_S
+    young_factor: float = 1.5
+    longest_gap_s: float = 7200.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_fee_ppm <= self.max_fee_ppm:
+            raise ValueError(f"fee bounds {self.min_fee_ppm} to {self.max_fee_ppm} ppm")
+        if self.base_fee_msat < 0 or self.hysteresis < 0.0:
+            raise ValueError("base fee and hysteresis cannot be negative")
+        if self.scarcity_most < 1.0 or self.young_factor < 1.0:
+            raise ValueError("scarcity_most and young_factor are multipliers of at least 1")
+
+
+def channel_facts(
+    fact: ChannelFact,
+    *,
+    settled_out: int,
+    sampled_at_s: float,
+    prior: PriorPrice | None,
+    pin: Pin | None,
+    passive: bool,
+    conditions: Conditions,
+) -> ChannelFacts:
+    """Return the facts of a decision from what the node reports and what the house knows."""
+    known = fact.fee_ppm is not None and fact.fee_base_msat is not None
+    return ChannelFacts(
+        channel_id=fact.channel_id,
+        peer_id=fact.peer_id,
+        scid=fact.scid or fact.alias_scid,
+        state=fact.state,
+        connected=fact.connected,
+        reestablished=fact.reestablished,
+        lost_state=fact.lost_state,
+        opener=fact.opener,
+        capacity_msat=fact.capacity_msat,
+        local_msat=fact.local_msat,
+        our_reserve_msat=fact.our_reserve_msat,
+        htlcs_out=fact.htlcs_out,
+        slots_out=fact.slots_out,
+        fee=Fee(fact.fee_ppm or 0, fact.fee_base_msat or 0) if known else None,
+        settled_out=settled_out,
+        sampled_at_s=sampled_at_s,
+        prior=prior,
+        pin=pin,
+        passive=passive,
+        conditions=conditions,
+    )
+
+
+def pinned_fee(pin: Pin, parameters: FeeParameters) -> Fee:
+    """Return the fee that a pin orders."""
+    base = parameters.base_fee_msat if pin.base_msat is None else pin.base_msat
+    return Fee(pin.ppm, base)
+
+
+def standing_pin(facts: ChannelFacts, now_s: float) -> Pin | None:
+    """Return the pin that holds at `now_s`, if there is one."""
+    pin = facts.pin
+    if pin is None or (pin.until_s is not None and now_s >= pin.until_s):
+        return None
+    return pin

@@ -1,0 +1,89 @@
+"""The sentences of a decision: one template a code, filled with recorded numbers and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+Number = int | float | str
+
+TEMPLATES: Mapping[str, str] = {
+    # the stages of the alpha sequence
+    "pinned": "the fee is pinned at {ppm} ppm ({origin})",
+    "not_pinned": "no fee is pinned",
+    "congested": "{used} of {slots} outgoing HTLC slots are in use ({used_pct} %) and the channel "
+    "counts as congested above {threshold_pct} % until below {release_pct} %: max fee {ppm} ppm",
+    "not_congested": "{used} of {slots} outgoing HTLC slots are in use ({used_pct} %), congested "
+    "above {threshold_pct} % in {samples} samples running ({above} so far)",
+    "scarce": "the local share of {share_pct} % is below {threshold_pct} %: "
+    "{neutral_ppm} ppm x {multiplier}",
+    "not_scarce": "the local share of {share_pct} % is not below {threshold_pct} %",
+    "amnesty": "the peer opened the channel and nothing has left through it yet: no scarcity price "
+    "at a local share of {share_pct} %",
+    "scarcity_off": "scarcity pricing is switched off",
+    "price_of_quotes": "others ask {price_ppm} ppm into the peer (weighted median of {quotes} "
+    "quotes, log spread {spread})",
+    "price_found": "nobody quotes a price into the peer: {price_ppm} ppm, as found at first contact",
+    "price_below_guard": "the scarcity price of {guard_ppm} ppm stands above the {price_ppm} ppm "
+    "that demand asks",
+    "within_bounds": "{ppm} ppm is within {floor_ppm} to {ceiling_ppm} ppm",
+    "raised_to_floor": "{asked_ppm} ppm is raised to the floor of {floor_ppm} ppm",
+    "lowered_to_ceiling": "{asked_ppm} ppm is lowered to the ceiling of {ceiling_ppm} ppm",
+    "step_free": "the channel has been observed for {observed_days} days: no limit to the step",
+    "step_within": "{ppm} ppm is within a factor of {factor} of {from_ppm} ppm",
+    "step_limited": "observed for {observed_days} of {needed_days} days, it moves by at most a "
+    "factor of {factor}: from {from_ppm} to {ppm} ppm instead of {asked_ppm} ppm",
+    "not_reached": "{stage} has settled the fee",
+    # gossip
+    "unchanged": "{ppm} ppm and {base_msat} msat stand already",
+    "base_waits": "{ppm} ppm stands already, and the base fee of {base_msat} msat waits for the "
+    "next change of ppm",
+    "small_change": "{seen_ppm} to {ppm} ppm is a change of {change_pct} %, less than the "
+    "{needed_pct} % that is worth gossip after {updates} updates in a day",
+    "worth_gossip": "{seen_ppm} to {ppm} ppm is a change of {change_pct} %, at least the "
+    "{needed_pct} % that is worth gossip",
+    # emergencies, exempt from hysteresis
+    "pin": "the ordered fee applies at once",
+    "congestion_enter": "congestion began",
+    "congestion_leave": "congestion is over",
+    "bounds": "the fee in force, {seen_ppm} ppm, is outside {floor_ppm} to {ceiling_ppm} ppm",
+    "base_restored": "another writer changed the base fee to {seen_base_msat} msat",
+    # reasons for doing nothing
+    "safe_mode": "the house is in safe mode",
+    "paused": "the house is paused",
+    "passive": "the peer's policy is passive",
+    "node_not_in_sync": "the node is not in sync",
+    "lost_state": "the channel lost its state",
+    "state_not_settable": "the channel is in {state}",
+    "peer_disconnected": "the peer is disconnected",
+    "not_reestablished": "the channel is not reestablished yet",
+    "fee_unknown": "the node reports no fee for the channel",
+    "first_contact": "this is the first contact: {seen_ppm} ppm and {seen_base_msat} msat as found "
+    "are the first price",
+    "foreign_fee_held": "another writer set {seen_ppm} ppm and {seen_base_msat} msat where "
+    "{target_ppm} ppm was ours: left alone for {left_hours} more hours",
+}
+
+
+class Reason(NamedTuple):
+    """A machine code and the numbers that its sentence is made of, in a fixed order."""
+
+    code: str
+    numbers: tuple[tuple[str, Number], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The plain words."""
+        return TEMPLATES[self.code].format(**dict(self.numbers))
+
+
+def reason(code: str, **numbers: Number) -> Reason:
+    """Return a Reason; raise KeyError for a code without words or a number that they lack."""
+    made = Reason(code, tuple(numbers.items()))
+    TEMPLATES[code].format(**numbers)
+    return made
+
+
+def percent(share: float) -> float:
+    """Return a share as a percentage as it is shown: one decimal."""
+    return round(100.0 * share, 1)
