@@ -24,7 +24,10 @@ class SlotTick(Tick):
 
 @dataclass(frozen=True)
 class SetFeeByHand(Command):
-    """Pin the fee of one channel; `ppm` None gives the channel back to the controller."""
+    """Pin the fee of one channel; `ppm` None gives the channel back to the controller.
+
+    `force` allows a fee outside the configured bounds.
+    """
 
     channel_id: str
     ppm: int | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from messages.channels import ChannelFact
@@ -98,9 +98,10 @@ class ChannelFeeState:
     `found` is the fee of the first contact. `target` is the fee last decided on (stored before it
     is written), `confirmed` the last fee seen on the node that was ours: only when they differ
     is a write unconfirmed. `foreign` is another writer's fee since `foreign_since_s`.
-    `forced_by` names the stage (pin, congestion) that forced the fee in force, `calm_ppm` the fee
-    before that. `observed_s` is the time for which the channel was seen usable, `updates_s` when
-    our fees were written lately, `decisions` the number of decisions taken.
+    `forced_by` names the stage (pin, congestion) that forced the fee in force, `target_forced_by`
+    the one that forced the target, `calm_ppm` the fee that was in force before either.
+    `observed_s` is the time for which the channel was seen usable, `updates_s` when our fees were
+    written lately, `decisions` the number of decisions taken.
     """
 
     found: Fee | None = None
@@ -109,10 +110,11 @@ class ChannelFeeState:
     foreign: Fee | None = None
     foreign_since_s: float | None = None
     forced_by: str | None = None
+    target_forced_by: str | None = None
     calm_ppm: int | None = None
     observed_s: float = 0.0
     decided_at_s: float | None = None
-    congestion: CongestionState = CongestionState()
+    congestion: CongestionState = field(default_factory=CongestionState)
     updates_s: tuple[float, ...] = ()
     decisions: int = 0
 

@@ -23,7 +23,7 @@ TEMPLATES: Mapping[str, str] = {
     "scarcity_off": "scarcity pricing is switched off",
     "price_of_quotes": "others ask {price_ppm} ppm into the peer (weighted median of {quotes} "
     "quotes, log spread {spread})",
-    "price_found": "nobody quotes a price into the peer: {price_ppm} ppm, as found at first contact",
+    "price_found": "nobody quotes a price into the peer: {price_ppm} ppm as found at first contact",
     "price_below_guard": "the scarcity price of {guard_ppm} ppm stands above the {price_ppm} ppm "
     "that demand asks",
     "within_bounds": "{ppm} ppm is within {floor_ppm} to {ceiling_ppm} ppm",
@@ -44,7 +44,7 @@ TEMPLATES: Mapping[str, str] = {
     "{needed_pct} % that is worth gossip",
     # emergencies, exempt from hysteresis
     "pin": "the ordered fee applies at once",
-    "congestion_enter": "congestion began",
+    "congestion_enter": "the channel is congested",
     "congestion_leave": "congestion is over",
     "bounds": "the fee in force, {seen_ppm} ppm, is outside {floor_ppm} to {ceiling_ppm} ppm",
     "base_restored": "another writer changed the base fee to {seen_base_msat} msat",

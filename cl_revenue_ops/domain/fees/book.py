@@ -1,0 +1,142 @@
+"""All that the fee controller remembers, and how it is packed for the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cl_revenue_ops.domain.fees import congestion, decide, quote_book, record
+from cl_revenue_ops.domain.fees.decide import FeeDecision
+from cl_revenue_ops.domain.fees.facts import (
+    ChannelFeeState,
+    Conditions,
+    FeeParameters,
+    Pin,
+    channel_facts,
+)
+from cl_revenue_ops.domain.fees.quote_book import Asked
+from messages.channels import ChannelFact
+
+
+class Situation(NamedTuple):
+    """What holds for all channels of one reading of the node, made at `read_at_s`."""
+
+    conditions: Conditions
+    read_at_s: float
+    parameters: FeeParameters
+
+
+class SlotSample(NamedTuple):
+    """`turned`: channels where congestion began or ended; `busy`: some channel came near to it."""
+
+    turned: tuple[str, ...]
+    busy: bool
+
+
+@dataclass
+class FeeBook:
+    """State and pins by channel_id, quotes by peer, and when the last cycle began (Unix seconds).
+
+    `settled_out` is what the last flow report said; it is not stored here.
+    """
+
+    states: dict[str, ChannelFeeState] = field(default_factory=dict)
+    pins: dict[str, Pin] = field(default_factory=dict)
+    quotes: dict[str, Asked] = field(default_factory=dict)
+    last_cycle_s: float | None = None
+    settled_out: dict[str, int] = field(default_factory=dict)
+    slots: dict[str, int] = field(default_factory=dict)
+
+    def state(self, channel_id: str) -> ChannelFeeState:
+        """The kept state of a channel; a fresh one where there is none."""
+        return self.states.get(channel_id) or ChannelFeeState()
+
+    def decide(self, fact: ChannelFact, situation: Situation) -> FeeDecision:
+        """Decide one channel's fee and keep the state that follows."""
+        channel_id = fact.channel_id
+        facts = channel_facts(
+            fact,
+            settled_out=max(self.settled_out.get(channel_id, 0), fact.out_fulfilled),
+            sampled_at_s=situation.read_at_s,
+            prior=quote_book.price_into(self.quotes, fact.peer_id),
+            pin=self.pins.get(channel_id),
+            passive=False,
+            conditions=situation.conditions,
+        )
+        self.slots[channel_id] = fact.slots_out
+        decision, self.states[channel_id] = decide.decide(
+            facts, self.state(channel_id), situation.parameters, situation.read_at_s
+        )
+        return decision
+
+    def written(self, channel_id: str, at_s: float) -> None:
+        """The target of this channel stands on the node."""
+        self.states[channel_id] = decide.written(self.states[channel_id], at_s)
+
+    def restore(self, channel_id: str, pin: Pin | None, state: ChannelFeeState) -> None:
+        """Take back what a decision changed."""
+        self.states[channel_id] = state
+        self.pins.pop(channel_id, None)
+        if pin is not None:
+            self.pins[channel_id] = pin
+
+    def sample_slots(
+        self, used: Mapping[str, int], at_s: float, parameters: FeeParameters
+    ) -> SlotSample:
+        """Take in a reading of the outgoing HTLC slots of all channels that were decided on."""
+        turned, busy = [], False
+        for channel_id, slots in self.slots.items():
+            before = self.state(channel_id)
+            now_used = used.get(channel_id, 0)
+            after = decide.observe_slots(before, now_used, slots, at_s, parameters)
+            self.states[channel_id] = after
+            if after.congestion.active != before.congestion.active:
+                turned.append(channel_id)
+            half = 0.5 * parameters.htlc_congestion_threshold
+            share = congestion.slot_share(now_used, slots)
+            busy = busy or after.congestion.active or share > half
+        return SlotSample(tuple(turned), busy)
+
+    def forget_closed(self, open_ids: Iterable[str], open_peers: Iterable[str]) -> None:
+        """Let go of what concerns channels that are gone, and of prices into strangers."""
+        still_open = set(open_ids)
+        for kept in (self.states, self.pins, self.slots):
+            for channel_id in [c for c in kept if c not in still_open]:
+                del kept[channel_id]
+        self.quotes = quote_book.kept(self.quotes, open_peers)
+
+    # -- packing ------------------------------------------------------------------------------
+
+    def header(self) -> str:
+        """Quotes and the time of the last cycle, for the store."""
+        body = {"last_cycle_s": self.last_cycle_s, "quotes": quote_book.to_row(self.quotes)}
+        return json.dumps(body, separators=(",", ":"))
+
+    def pack(self, channel_ids: Iterable[str]) -> dict[str, str]:
+        """State and pin of some channels, for the store."""
+        return {channel_id: self._packed(channel_id) for channel_id in channel_ids}
+
+    def _packed(self, channel_id: str) -> str:
+        pin = self.pins.get(channel_id)
+        body = {
+            "state": record.state_to_row(self.state(channel_id)),
+            "pin": None if pin is None else list(pin),
+        }
+        return json.dumps(body, separators=(",", ":"))
+
+    @classmethod
+    def unpack(cls, header: str | None, rows: Mapping[str, str]) -> FeeBook:
+        """The book that was stored; an empty one where nothing was."""
+        book = cls()
+        if header is not None:
+            body = json.loads(header)
+            book.last_cycle_s = body["last_cycle_s"]
+            book.quotes = quote_book.from_row(body["quotes"])
+        for channel_id, text in rows.items():
+            packed = json.loads(text)
+            book.states[channel_id] = record.state_from_row(packed["state"])
+            if packed["pin"] is not None:
+                book.pins[channel_id] = Pin(*packed["pin"])
+        return book

@@ -1,0 +1,222 @@
+"""One fee decision: facts, state and parameters in, a fee with all its reasons and a state out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from cl_revenue_ops.domain.fees import alpha, congestion, gossip
+from cl_revenue_ops.domain.fees.alpha import SEQUENCE, Context, Stage, Verdict
+from cl_revenue_ops.domain.fees.facts import (
+    ChannelFacts,
+    ChannelFeeState,
+    Fee,
+    FeeParameters,
+    pinned_fee,
+    standing_pin,
+)
+from cl_revenue_ops.domain.fees.judge import blockers_of, judge, usable
+from cl_revenue_ops.domain.fees.provenance import Hold, Whose, hold_of, whose_fee
+from cl_revenue_ops.domain.fees.wording import Reason
+
+FORCING_STAGES = ("pin", "congestion")
+
+
+@dataclass(frozen=True)
+class FeeDecision:
+    """What was decided for one channel, with everything that it was decided from.
+
+    `action` is 'set' or 'none'. `target` is the fee that holds if the decision is carried out:
+    the one to write, or the one that stays (None where the node reports none). `wanted` is what
+    the sequence asked for whether or not it is written. `outcome` is the reason that settled it,
+    `blockers` are all that forbade a write. `newly_foreign` marks the first sight of another
+    writer's fee. The last four are the inputs: the decision can be recomputed from them alone.
+    """
+
+    action: Literal["set", "none"]
+    target: Fee | None
+    wanted: Fee
+    seen: Fee | None
+    whose: Whose | None
+    outcome: Reason
+    blockers: tuple[Reason, ...]
+    verdicts: tuple[Verdict, ...]
+    newly_foreign: bool
+    facts: ChannelFacts
+    state: ChannelFeeState
+    parameters: FeeParameters
+    now_s: float
+
+    @property
+    def code(self) -> str:
+        """The machine code of the outcome."""
+        return self.outcome.code
+
+    @property
+    def sentence(self) -> str:
+        """One plain sentence; every number in it stands in the record."""
+        if self.action == "set" and self.target is not None:
+            why = "; ".join(v.reason.text for v in self.verdicts if v.acted)
+            was = f", after {self.seen.ppm} ppm," if self.seen else ""
+            return f"Set {self.target.ppm} ppm{was} because {self.outcome.text}: {why}."
+        whys = self.blockers or (self.outcome,)
+        return f"Did nothing because {' and '.join(why.text for why in whys)}."
+
+
+class FeeSettings(Protocol):
+    """The operator's settings that fee decisions depend on, as the configuration holds them."""
+
+    @property
+    def min_fee_ppm(self) -> int: ...
+    @property
+    def max_fee_ppm(self) -> int: ...
+    @property
+    def base_fee_msat(self) -> int: ...
+    @property
+    def htlc_congestion_threshold(self) -> float: ...
+    @property
+    def enable_scarcity_pricing(self) -> bool: ...
+    @property
+    def scarcity_threshold(self) -> float: ...
+
+
+def decide(
+    facts: ChannelFacts,
+    state: ChannelFeeState,
+    parameters: FeeParameters,
+    now_s: float,
+    stages: Sequence[Stage] = SEQUENCE,
+) -> tuple[FeeDecision, ChannelFeeState]:
+    """Decide the fee of one channel at `now_s` (Unix seconds).
+
+    The returned state is to be stored before the fee is written; after a write that succeeded
+    pass it through `written`. The sequence always runs, so a decision that does nothing still
+    shows what it would have set. Nothing is read again by this: the same arguments give the same
+    decision.
+    """
+    seen = facts.fee
+    state_before, state = state, _settled(state, seen)
+    pin = standing_pin(facts, now_s)
+    pinned = None if pin is None else pinned_fee(pin, parameters)
+    whose = None if seen is None else whose_fee(seen, state.target, state.confirmed, pinned)
+    observed = _observe(facts, state, parameters, now_s)
+    found = state.found or seen
+    context = Context(
+        facts=facts,
+        state=observed,
+        parameters=parameters,
+        pin=pin,
+        found_ppm=parameters.min_fee_ppm if found is None else found.ppm,
+        in_force_ppm=None if seen is None else seen.ppm,
+    )
+    course = alpha.run(context, stages)
+    wanted = pinned or Fee(course.draft.ppm, parameters.base_fee_msat)
+    hold = hold_of(seen, _held(state), now_s) if seen is not None and whose == "foreign" else None
+    blockers = blockers_of(facts)
+    judged = judge(context, course.draft, wanted, whose, hold, blockers, now_s)
+    decision = FeeDecision(
+        action=judged.action,
+        target=wanted if judged.action == "set" else seen,
+        wanted=wanted,
+        seen=seen,
+        whose=whose,
+        outcome=judged.outcome,
+        blockers=blockers,
+        verdicts=course.verdicts,
+        newly_foreign=hold is not None and hold != _held(state),
+        facts=facts,
+        state=state_before,
+        parameters=parameters,
+        now_s=now_s,
+    )
+    return decision, _after(observed, decision, hold, course.draft.settled_by)
+
+
+def parameters_of(settings: FeeSettings) -> FeeParameters:
+    """Return the parameters that these settings stand for; raise ValueError on inverted bounds."""
+    return FeeParameters(
+        min_fee_ppm=settings.min_fee_ppm,
+        max_fee_ppm=settings.max_fee_ppm,
+        base_fee_msat=settings.base_fee_msat,
+        htlc_congestion_threshold=settings.htlc_congestion_threshold,
+        enable_scarcity_pricing=settings.enable_scarcity_pricing,
+        scarcity_threshold=settings.scarcity_threshold,
+    )
+
+
+def written(state: ChannelFeeState, now_s: float) -> ChannelFeeState:
+    """Return the state after its target was written to the node: the update counts as gossip."""
+    updates_s = (*gossip.recent(state.updates_s, now_s), now_s)
+    return replace(state, updates_s=updates_s[-gossip.MOST_REMEMBERED :])
+
+
+def observe_slots(
+    state: ChannelFeeState, used: int, slots: int, at_s: float, parameters: FeeParameters
+) -> ChannelFeeState:
+    """Take in a reading of the outgoing HTLC slots between two decisions."""
+    sampled = congestion.sample(state.congestion, used, slots, at_s, parameters)
+    return replace(state, congestion=sampled)
+
+
+def _settled(state: ChannelFeeState, seen: Fee | None) -> ChannelFeeState:
+    """Learn from the fee that is seen whether the target has come into force."""
+    if seen is None or state.target is None or seen == state.confirmed != state.target:
+        return state
+    return replace(state, forced_by=state.target_forced_by if seen == state.target else None)
+
+
+def _observe(
+    facts: ChannelFacts, state: ChannelFeeState, p: FeeParameters, now_s: float
+) -> ChannelFeeState:
+    """Count the time in which the channel was seen usable, and take the slots as a sample.
+
+    A long gap counts as `longest_gap_s`: nobody watched the rest of it.
+    """
+    sampled = observe_slots(state, facts.htlcs_out, facts.slots_out, facts.sampled_at_s, p)
+    since_s = 0.0 if state.decided_at_s is None else max(0.0, now_s - state.decided_at_s)
+    watched_s = min(since_s, p.longest_gap_s) if usable(facts) else 0.0
+    return replace(
+        sampled,
+        observed_s=state.observed_s + watched_s,
+        decided_at_s=now_s,
+        updates_s=gossip.recent(state.updates_s, now_s),
+        decisions=state.decisions + 1,
+    )
+
+
+def _held(state: ChannelFeeState) -> Hold | None:
+    if state.foreign is None or state.foreign_since_s is None:
+        return None
+    return Hold(state.foreign, state.foreign_since_s)
+
+
+def _after(
+    state: ChannelFeeState, decision: FeeDecision, hold: Hold | None, settled_by: str | None
+) -> ChannelFeeState:
+    """Return the state that the next decision starts from."""
+    seen = decision.seen
+    if seen is None:
+        return state
+    if state.target is None:
+        state = replace(state, found=seen, target=seen, confirmed=seen)
+    if hold is not None and (decision.blockers or decision.code == "foreign_fee_held"):
+        return replace(state, foreign=hold.fee, foreign_since_s=hold.since_s)
+    # A foreign fee that is managed again counts as ours: it is the fee we move on from.
+    moved_on = hold is not None or decision.whose == "operator_pin"
+    state = replace(
+        state,
+        target=seen if moved_on else state.target,
+        confirmed=seen,
+        foreign=None,
+        foreign_since_s=None,
+    )
+    if decision.action == "none" and decision.code != "unchanged":
+        return state
+    forced_by = settled_by if settled_by in FORCING_STAGES else None
+    return replace(
+        state,
+        target=decision.target,
+        target_forced_by=forced_by,
+        calm_ppm=seen.ppm if state.forced_by is None else state.calm_ppm,
+    )

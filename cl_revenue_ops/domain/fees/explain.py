@@ -1,0 +1,78 @@
+"""Fee decisions as rows for the store and as answers for an operator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cl_revenue_ops.domain.fees import record
+from cl_revenue_ops.domain.fees.decide import FeeDecision
+from cl_revenue_ops.ports import DecisionRow, StoredDecision
+
+
+def row(decision: FeeDecision, *, by_hand: bool) -> DecisionRow:
+    """The decision for the store; its body is the whole record."""
+    return DecisionRow(
+        channel_id=decision.facts.channel_id,
+        at_s=decision.now_s,
+        action=decision.action,
+        code=decision.code,
+        old_ppm=decision.seen.ppm if decision.seen is not None else None,
+        new_ppm=decision.target.ppm if decision.target is not None else None,
+        by_hand=by_hand,
+        body=json.dumps(record.to_record(decision), separators=(",", ":")),
+    )
+
+
+def change(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object]:
+    """A fee that was really set, by the names that clients read."""
+    decision = stored.row
+    body = json.loads(decision.body)
+    return {
+        "channel_id": scids.get(decision.channel_id, body["inputs"]["facts"]["scid"]),
+        "peer_id": body["inputs"]["facts"]["peer_id"],
+        "old_fee_ppm": decision.old_ppm,
+        "new_fee_ppm": decision.new_ppm,
+        "reason": body["sentence"],
+        "manual": int(decision.by_hand),
+        "timestamp": int(stored.last_at_s),
+    }
+
+
+def shown(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object]:
+    """The last decision of a channel, whole: inputs, each stage's verdict, outcome, sentence."""
+    body: dict[str, Any] = json.loads(stored.row.body)
+    skipped = body["action"] == "none"
+    return {
+        "channel_id": scids.get(stored.row.channel_id, body["inputs"]["facts"]["scid"]),
+        "full_channel_id": stored.row.channel_id,
+        "peer_id": body["inputs"]["facts"]["peer_id"],
+        "status": "waiting" if body["blockers"] else "ready",
+        "skip_reason": body["code"] if skipped else None,
+        "sentence": body["sentence"],
+        "fee_ppm": None if body["seen"] is None else body["seen"]["ppm"],
+        "target_ppm": None if body["target"] is None else body["target"]["ppm"],
+        "wanted_ppm": body["wanted"]["ppm"],
+        "whose": body["whose"],
+        "outcome": stored.outcome or ("nothing to write" if skipped else "not known"),
+        "decided_at": stored.row.at_s,
+        "last_decided_at": stored.last_at_s,
+        "repeats": stored.repeats,
+        "by_hand": stored.row.by_hand,
+        "record": body,
+    }
+
+
+def report(
+    rows: Sequence[dict[str, object]], now_s: float, fee_interval_s: int, trouble: str | None
+) -> dict[str, object]:
+    """The answer of revenue-fee-debug."""
+    waiting = sum(1 for entry in rows if entry["status"] == "waiting")
+    return {
+        "timestamp": int(now_s),
+        "config": {"fee_interval_seconds": fee_interval_s},
+        "trouble": trouble,
+        "channels": list(rows),
+        "summary": {"total": len(rows), "ready": len(rows) - waiting, "waiting": waiting},
+    }

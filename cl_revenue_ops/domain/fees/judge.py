@@ -1,0 +1,112 @@
+"""Does a wanted fee get written now: blockers, foreign fees, emergencies, and gossip's worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from cl_revenue_ops.domain.channels import USABLE_STATES
+from cl_revenue_ops.domain.fees import gossip
+from cl_revenue_ops.domain.fees.alpha import Context, Draft
+from cl_revenue_ops.domain.fees.facts import ChannelFacts, ChannelFeeState, Fee, Pin
+from cl_revenue_ops.domain.fees.provenance import Hold, Whose, hold_left_s
+from cl_revenue_ops.domain.fees.wording import Reason, reason
+
+
+class Judged(NamedTuple):
+    """Whether to write, and the reason that settled it."""
+
+    action: Literal["set", "none"]
+    outcome: Reason
+
+
+def usable(facts: ChannelFacts) -> bool:
+    """Whether the channel could carry HTLCs and take a fee as reported."""
+    return facts.state in USABLE_STATES and facts.connected and facts.reestablished
+
+
+def blockers_of(facts: ChannelFacts) -> tuple[Reason, ...]:
+    """Return all that forbids a write now, the gravest first."""
+    conditions = facts.conditions
+    checks = (
+        (conditions.safe_mode, "safe_mode"),
+        (conditions.paused, "paused"),
+        (facts.passive, "passive"),
+        (not conditions.node_in_sync, "node_not_in_sync"),
+        (facts.lost_state, "lost_state"),
+        (not facts.connected, "peer_disconnected"),
+        (facts.connected and not facts.reestablished, "not_reestablished"),
+        (facts.fee is None, "fee_unknown"),
+    )
+    found = [reason(code) for holds, code in checks if holds]
+    if facts.state not in USABLE_STATES:
+        found.append(reason("state_not_settable", state=facts.state))
+    return tuple(found)
+
+
+def judge(
+    context: Context,
+    draft: Draft,
+    wanted: Fee,
+    whose: Whose | None,
+    hold: Hold | None,
+    blockers: Sequence[Reason],
+    now_s: float,
+) -> Judged:
+    """Return whether `wanted` is written now.
+
+    In this order: what forbids any write; a first contact; another writer's fee that is still
+    left alone (an order given after it appeared counts more); then gossip's worth.
+    """
+    seen, state, p = context.facts.fee, context.state, context.parameters
+    if blockers or seen is None:
+        return Judged("none", (*blockers, reason("fee_unknown"))[0])
+    if whose == "first_contact" and context.pin is None:
+        return Judged(
+            "none", reason("first_contact", seen_ppm=seen.ppm, seen_base_msat=seen.base_msat)
+        )
+    left_s = 0.0 if hold is None else hold_left_s(hold, now_s, p.foreign_hold_s)
+    if hold is not None and left_s > 0.0 and not _ordered_since(context.pin, hold):
+        return Judged("none", _held_reason(hold, state, left_s))
+    emergency = _emergency(context, draft, seen, wanted, hold)
+    weighed = gossip.weigh(seen, wanted, emergency, len(state.updates_s), p)
+    return Judged("set" if weighed.broadcast else "none", weighed.reason)
+
+
+def _ordered_since(pin: Pin | None, hold: Hold) -> bool:
+    """Whether a fee was ordered after the foreign one appeared: the later will counts."""
+    return pin is not None and pin.set_at_s >= hold.since_s
+
+
+def _held_reason(hold: Hold, state: ChannelFeeState, left_s: float) -> Reason:
+    return reason(
+        "foreign_fee_held",
+        seen_ppm=hold.fee.ppm,
+        seen_base_msat=hold.fee.base_msat,
+        target_ppm=hold.fee.ppm if state.target is None else state.target.ppm,
+        left_hours=round(left_s / 3600.0, 1),
+    )
+
+
+def _emergency(
+    context: Context, draft: Draft, seen: Fee, wanted: Fee, hold: Hold | None
+) -> Reason | None:
+    """Return why hysteresis must not hold this change back, if it must not."""
+    if draft.settled_by == "pin":
+        return reason("pin")
+    if draft.settled_by == "congestion":
+        return reason("congestion_enter")
+    if context.state.forced_by == "congestion":
+        return reason("congestion_leave")
+    if not draft.floor_ppm <= seen.ppm <= draft.ceiling_ppm:
+        return reason(
+            "bounds", seen_ppm=seen.ppm, floor_ppm=draft.floor_ppm, ceiling_ppm=draft.ceiling_ppm
+        )
+    ours = context.state.confirmed
+    if (
+        hold is not None
+        and ours is not None
+        and ours.base_msat == wanted.base_msat != seen.base_msat
+    ):
+        return reason("base_restored", seen_base_msat=seen.base_msat)
+    return None

@@ -1,0 +1,1 @@
+"""A simulated Core Lightning node that plays lightningd to the real plugin process."""

@@ -1,0 +1,171 @@
+"""Owns the meeting of a drawn market with a simulated node: it populates it and brings payments."""
+
+from __future__ import annotations
+
+import heapq
+
+from cl_revenue_ops.simnode.gossip import Edge
+from cl_revenue_ops.simnode.market import Market
+from cl_revenue_ops.simnode.model import Policy
+from cl_revenue_ops.simnode.prices import DAY_S, HOUR_S
+from cl_revenue_ops.simnode.senders import Offer, Outcome, OwnChannel, Senders
+from cl_revenue_ops.simnode.world import World
+
+# A payment held longer than this occupies its slots and balances meanwhile; a shorter one is
+# settled in the step that brings it, which no policy could tell apart.
+HELD_S = 30.0
+WALLET_SAT = 20_000_000
+PERKW_PER_SAT_VB = 250.0
+CLTV_DELTA = 34
+# Channels are older than the world, so that their opening lies outside every report's window.
+OLDEST_DAYS, YOUNGEST_DAYS = 500.0, 60.0
+
+
+class MarketDriver:
+    """Plays `market` against `world`; `step` moves it on, whatever moves the node's clock.
+
+    `channel_ids[k]` is the node's name of the market's channel k. The caller steps the market to
+    a moment and then lets the node and its plugins reach that moment. `settled` counts the
+    forwards that went through.
+    """
+
+    def __init__(self, market: Market, world: World) -> None:
+        self.market = market
+        self.world = world
+        self.now_s = market.start_s
+        self.settled = 0
+        self.peer_ids = [world.add_peer(p.alias, at_s=market.start_s) for p in market.peers]
+        self.channel_ids = [self._open(index) for index in range(len(market.channels))]
+        world.fund(WALLET_SAT, at_s=market.start_s - DAY_S)
+        channels_to: dict[int, list[OwnChannel]] = {}
+        for channel, channel_id in zip(market.channels, self.channel_ids, strict=True):
+            own = OwnChannel(channel_id, channel.capacity_sat * 1_000)
+            channels_to.setdefault(channel.peer, []).append(own)
+        self.senders = Senders(market, channels_to, world)
+        self._entries = {
+            peer: [own.channel_id for own in channels_to[peer]] for peer in channels_to
+        }
+        self._in_flight: list[tuple[float, int, str]] = []
+        self._quotes_until_s = [market.start_s] * len(market.peers)
+        self._quoted_s = [0.0] * len(market.peers)
+        self._blocks = 0
+        self._announce_rivals()
+        self._spread_quotes(market.start_s)
+        world.set_feerate(int(market.chain.feerate_at(market.start_s) * PERKW_PER_SAT_VB))
+
+    def _open(self, index: int) -> str:
+        channel = self.market.channels[index]
+        age = index / max(1, len(self.market.channels) - 1)
+        opened_s = self.market.start_s - DAY_S * (OLDEST_DAYS - age * (OLDEST_DAYS - YOUNGEST_DAYS))
+        return self.world.open_channel(
+            self.peer_ids[channel.peer],
+            channel.capacity_sat,
+            channel.local_sat * 1_000,
+            opener=channel.opener,
+            policy=Policy(channel.own_base_msat, channel.own_ppm),
+            remote_policy=Policy(channel.remote_base_msat, channel.remote_ppm),
+            established=True,
+            at_s=opened_s,
+        )
+
+    def step(self, until_s: float) -> None:
+        """Bring blocks, fee rates, gossip and payments up to `until_s` (unix seconds)."""
+        with self.world.lock:
+            self._mine(until_s)
+            self._spread_quotes(until_s)
+            self._drop_closed()
+            self.senders.step(until_s, self._forward)
+            self._resolve(until_s)
+            self.now_s = until_s
+
+    def settle(self) -> None:
+        """Resolve everything still in flight, each at its own time, and bring no more."""
+        with self.world.lock:
+            self._resolve(float("inf"))
+
+    # -- chain and gossip ------------------------------------------------------------------------
+
+    def _mine(self, until_s: float) -> None:
+        chain = self.market.chain
+        found = chain.blocks_until(until_s)
+        for number in range(self._blocks, found):
+            self.world.mine(at_s=float(chain.block_times_s[number]))
+        self._blocks = found
+        if int(until_s // HOUR_S) != int(self.now_s // HOUR_S):
+            self.world.set_feerate(int(chain.feerate_at(until_s) * PERKW_PER_SAT_VB))
+
+    def _announce_rivals(self) -> None:
+        sources = sorted({name for book in self.market.rivals.books for name in book.source_ids})
+        for number, source in enumerate(sources):
+            self.world.gossip.announce(source, f"rival-{number}", int(self.market.start_s))
+
+    def _spread_quotes(self, at_s: float) -> None:
+        """Put the rivals' asks that changed since the last look into the node's gossip."""
+        rivals = self.market.rivals
+        for peer, until_s in enumerate(self._quotes_until_s):
+            if at_s < until_s:
+                continue
+            for quote in rivals.moved(peer, self._quoted_s[peer], at_s):
+                edge = Edge(
+                    quote.short_channel_id,
+                    quote.source_id,
+                    self.peer_ids[peer],
+                    quote.capacity_sat * 1_000,
+                    Policy(quote.base_msat, quote.ppm, 1, quote.capacity_sat * 990),
+                    quote.last_update_s,
+                )
+                self.world.gossip.update(edge)
+            self._quoted_s[peer] = at_s
+            self._quotes_until_s[peer] = rivals.next_change_s(peer, at_s)
+
+    def _drop_closed(self) -> None:
+        for entries in self._entries.values():
+            for channel_id in list(entries):
+                found = self.world.channels.get(channel_id)
+                if found is None or not found.usable:
+                    self.senders.remove(channel_id)
+                    entries.remove(channel_id)
+
+    # -- payments --------------------------------------------------------------------------------
+
+    def _entry(self, peer: int) -> str | None:
+        """Return the channel over which the peer sends: the one with most room, as it would."""
+        entries = self._entries.get(peer, [])
+        if len(entries) < 2:
+            return entries[0] if entries else None
+        return max(entries, key=lambda name: self.world.channels[name].receivable_msat)
+
+    def _forward(self, offer: Offer) -> Outcome:
+        self._resolve(offer.at_s)
+        entry = self._entry(offer.in_peer)
+        if entry is None:
+            return Outcome.NOT_REACHED
+        outcome = "settled" if offer.downstream_ok else "failed"
+        held = offer.hold_s > HELD_S
+        row = self.world.forward(
+            entry,
+            offer.out_channel_id,
+            offer.out_msat,
+            offer.out_msat + offer.fee_msat,
+            offer.at_s,
+            "pending" if held else outcome,
+            hold_s=offer.hold_s,
+        )
+        self.settled += row.status == "settled"
+        if row.status == "offered":
+            due = (offer.at_s + offer.hold_s, row.created_index, outcome)
+            heapq.heappush(self._in_flight, due)
+        if row.status == "not_offered":
+            return Outcome.NOT_REACHED
+        if row.status != "local_failed":
+            return Outcome.TAKEN
+        stale = row.failreason == "WIRE_FEE_INSUFFICIENT"
+        return Outcome.STALE_FEE if stale else Outcome.NO_LIQUIDITY
+
+    def _resolve(self, until_s: float) -> None:
+        """Settle or fail what was held, in order of time; a force-close may have come first."""
+        while self._in_flight and self._in_flight[0][0] <= until_s:
+            due_s, created_index, outcome = heapq.heappop(self._in_flight)
+            if created_index in self.world.pending:
+                row = self.world.resolve(created_index, outcome, at_s=due_s)
+                self.settled += row.status == "settled"
