@@ -20,7 +20,8 @@ from messages.forwards import (
 
 READER = "node-reader"
 PAGE_ROWS = 1_000
-CATCH_UP_S = 600.0
+DOUBTS = 2
+CATCH_UP_S = 1_200.0
 RETRY_S = 30.0
 SILENCE_S = 120.0
 
@@ -41,6 +42,8 @@ class Accountant(HouseActor):
         self._open_call: str | None = None
         self._calls = 0
         self._index = "created"
+        self._start = 1
+        self._doubts = 0
         self._paged = True
         self._again = False
         self._malformed = 0
@@ -133,12 +136,23 @@ class Accountant(HouseActor):
                 (), authoritative=True, next_updated=indexes.updated + 1
             )
         self._index = "created"
-        self._ask_page(max(1, self._state.next_created))
+        if self._paged and _nothing_new(self._state, indexes):
+            self._finish()
+            self._show()
+        else:
+            self._ask_page(max(1, self._state.next_created))
 
     def _ask_page(self, start: int) -> None:
+        self._start = start
         self._ask(ReadForwards, SILENCE_S, index=self._index, start=start, limit=PAGE_ROWS)
 
     def _take_page(self, page: ForwardPage) -> None:
+        if page.malformed and self._paged and self._doubts < DOUBTS:
+            # The cursor will not come back here: let it be no passing fault of the node.
+            self._doubts += 1
+            self._ask_page(self._start)
+            return
+        self._doubts = 0
         created = self._index == "created"
         if not page.last:
             # The reader fetches the next page while this one is stored.
@@ -188,3 +202,10 @@ class Accountant(HouseActor):
                 "trouble": self._trouble,
             }
         )
+
+
+def _nothing_new(state: IngestState, indexes: ForwardIndexes) -> bool:
+    """Whether both cursors stand behind the node's newest index already."""
+    return (indexes.created or 0) < state.next_created and (
+        indexes.updated or 0
+    ) < state.next_updated

@@ -48,8 +48,6 @@ class ChannelRegistry(HouseActor):
     def _read(self) -> None:
         self._soon = False
         try:
-            # Asking for the node's state keeps the gate informed of whether it is in sync.
-            self._node.info()
             reading = self._node.channels()
         except PortError as error:
             self.context.log.info(f"the channels could not be read: {error}")

@@ -15,6 +15,7 @@ from cl_revenue_ops.domain.fees.prior import Quote, prior_price
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import (
+    FEE_SET,
     FeeStore,
     Node,
     NodeRefused,
@@ -39,11 +40,10 @@ from messages.flow import FlowReport
 FIRST_S = 90.0
 CHANNELS_A_STEP = 20
 QUOTES_A_STEP = 5
-SLOTS_CALM_S, SLOTS_BUSY_S = 300.0, 60.0
+SLOTS_CALM_S, SLOTS_BUSY_S = 600.0, 60.0
 SHOWN = 10
 ALL_CHANNELS = 10_000
 PAUSES = frozenset({"paused", "configuration"})
-WRITTEN = "set"
 
 
 class Sweep(NamedTuple):
@@ -96,7 +96,12 @@ class FeeController(HouseActor):
 
     @handles(ChannelSnapshot)
     def _channels(self, message: ChannelSnapshot) -> None:
+        still_open = [entry for entry in message.channels if not entry.closed]
         self._scids = {e.channel_id: e.fact.scid or e.channel_id for e in message.channels}
+        self._book.forget_closed(
+            (e.channel_id for e in still_open), (e.peer_id for e in still_open)
+        )
+        self._take_slots({e.channel_id: e.fact.htlcs_out for e in still_open}, message.read_at_s)
 
     @handles(FlowReport)
     def _flows(self, message: FlowReport) -> None:
@@ -193,17 +198,17 @@ class FeeController(HouseActor):
         assert target is not None
         try:
             self._node.set_fee(channel_id, target.base_msat, target.ppm)
-            outcome = WRITTEN
+            outcome = FEE_SET
         except WriteRefused as refusal:
             outcome = f"not written: {refusal}"
         except TimedOut as error:
             outcome = f"unknown: {error}"
         except (NodeRefused, PortError) as error:
             outcome = f"failed: {error}"
-        if outcome == WRITTEN:
+        if outcome == FEE_SET:
             self._book.written(channel_id, self.now())
         self._store.set_outcome(number, outcome, self._book.pack([channel_id]))
-        if outcome == WRITTEN:
+        if outcome == FEE_SET:
             self._announce(decision, target)
         return outcome
 
@@ -221,22 +226,28 @@ class FeeController(HouseActor):
 
     @handles(SlotTick)
     def _slots(self, message: SlotTick) -> None:
-        busy = False
         try:
-            if self.suspended is None:
-                busy = self._sample_slots()
+            busy = self.suspended is None and self._take_slots(self._node.slots(), self.now())
         except PortError as error:
             self._trouble = f"the HTLC slots could not be read: {error}"
+            busy = False
         self.context.after(SLOTS_BUSY_S if busy else SLOTS_CALM_S, SlotTick())
 
-    def _sample_slots(self) -> bool:
+    def _take_slots(self, used: Mapping[str, int], at_s: float) -> bool:
         """Take one sample, decide at once where congestion turned; True: look again soon."""
-        parameters = _parameters(self.config)
-        turned, busy = self._book.sample_slots(self._node.slots(), self.now(), parameters)
-        if turned and self._sweep is None:
-            sweep = self._look()
-            self._decide(sweep, [cid for cid in turned if cid in sweep.facts])
+        turned, busy = self._book.sample_slots(used, at_s, _parameters(self.config))
+        if turned and self._sweep is None and self.suspended is None:
+            self._decide_soon(turned)
         return busy
+
+    def _decide_soon(self, channel_ids: Iterable[str]) -> None:
+        try:
+            sweep = self._look()
+        except PortError as error:
+            # The next cycle decides them; what turned is remembered in their states.
+            self._trouble = f"the node could not be read: {error}"
+            return
+        self._decide(sweep, [cid for cid in channel_ids if cid in sweep.facts])
 
     # -- by hand ------------------------------------------------------------------------------
 
@@ -278,7 +289,7 @@ class FeeController(HouseActor):
         outcome = "none" if decision.action == "none" else self._write(decision, number)
         if outcome.startswith("unknown"):
             outcome = self._find_out(decision)
-        if outcome not in (WRITTEN, "none"):
+        if outcome not in (FEE_SET, "none"):
             self._book.restore(channel_id, *before)
             self._store.set_outcome(number, outcome, self._book.pack([channel_id]))
             self.refuse(message, f"not set: {outcome}")
@@ -295,7 +306,7 @@ class FeeController(HouseActor):
         fact = facts.get(decision.facts.channel_id)
         target = decision.target
         stands = fact is not None and target is not None and fact.fee_ppm == target.ppm
-        return WRITTEN if stands else "failed: the node did not take it"
+        return FEE_SET if stands else "failed: the node did not take it"
 
     def _answer_hand(
         self, command: Command, decision: FeeDecision, text: str, outcome: str
@@ -313,7 +324,7 @@ class FeeController(HouseActor):
                 "new_fee_ppm": fee.ppm if fee is not None else None,
                 "fee_ppm": fee.ppm if fee is not None else None,
                 "pinned": channel_id in self._book.pins,
-                "written": outcome == WRITTEN,
+                "written": outcome == FEE_SET,
                 "message": text,
             },
         )

@@ -93,8 +93,8 @@ class Supervisor(HouseActor):
         self._show()
 
     def _spawn(self, child: ChildRecord) -> None:
-        child.state = "booting"
         child.generation = self._nursery.spawn(child.address)
+        child.state = "booting"
 
     @handles(Ready)
     def _ready(self, message: Ready) -> None:
@@ -105,6 +105,7 @@ class Supervisor(HouseActor):
         if self._safe_mode is not None and child.kind == restart.SUSPENDED:
             self.context.tell(child.address, Suspend(self._safe_mode))
         self._nursery.open_lane(child.address)
+        self._note_wholeness()
         self._boot_next()
 
     @handles(BootBlocked)

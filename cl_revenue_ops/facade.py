@@ -85,7 +85,7 @@ class Facade:
 
         self._options = dict(options)
         view = SettingsView(self._core.board, self._options)
-        wiring = Wiring(
+        self._wiring = wiring = Wiring(
             core=self._core,
             calls=self._calls,
             gate=self._gate,
@@ -119,6 +119,7 @@ class Facade:
         """Stop the house within the patience that lightningd has, then end the process."""
         if self._house is not None:
             self._house.stop(reason, STOP_PATIENCE_S)
+            self._wiring.close()
         sys.stdout.flush()
         os._exit(0)
 

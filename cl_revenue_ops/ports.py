@@ -283,6 +283,10 @@ class FlowStore(Store, Protocol):
         ...
 
 
+FEE_SET = "set"
+"""The outcome of a decision whose fee stands on the node; with any other it does not."""
+
+
 class DecisionRow(NamedTuple):
     """A fee decision for the record; `body` is its JSON, from which it can be recomputed."""
 
@@ -319,7 +323,7 @@ class FeeStore(Store, Protocol):
         """Store states and decisions together; returns the decisions' ids in order.
 
         A decision equal to the channel's newest one in action, code and ppm extends that one
-        (time of the last, count) instead of making a row.
+        (newest body, time of the last, count) instead of making a row.
         """
         ...
 
@@ -357,6 +361,7 @@ class CareStore(Store, Protocol):
 
 
 __all__ = [
+    "FEE_SET",
     "Calls",
     "CareStore",
     "ChannelReading",

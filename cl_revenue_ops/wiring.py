@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cl_revenue_ops.adapters.breaker import Breakers
 from cl_revenue_ops.adapters.capabilities import Capabilities
@@ -14,6 +15,9 @@ from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.ports import Calls, Lease, Log, Node
 from cl_revenue_ops.settings_view import SettingsView
+
+if TYPE_CHECKING:
+    from cl_revenue_ops.storage.database import Database
 
 
 class Wiring:
@@ -45,6 +49,7 @@ class Wiring:
             core.clock, lambda: float(view.config.rpc_circuit_breaker_seconds)
         )
         self._capabilities = Capabilities(core.clock)
+        self._database: Database | None = None
 
     def house(self, seed: int | None) -> House:
         """The house of this process."""
@@ -57,6 +62,11 @@ class Wiring:
             raw_options=self._options,
         )
         return build(self._core, ports, self._view, seed=seed, strict=False)
+
+    def close(self) -> None:
+        """Close the database after the house has stopped, so that the next start finds it clean."""
+        if self._database is not None:
+            self._database.close()
 
     def breaker_states(self) -> list[dict[str, object]]:
         """The breaker of each method group that was ever used."""
@@ -81,8 +91,8 @@ class Wiring:
         from cl_revenue_ops.storage.forward_store import SqliteForwardStore
         from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
 
-        database = Database(
-            self._view.config.db_path, self._lightning_dir, FairLock(), self._log.info
+        self._database = database = Database(
+            self._view.config.db_path, self._lightning_dir, FairLock(), self._log.warn
         )
         return Stores(
             settings=lambda lease: SqliteSettingsStore(database, lease),

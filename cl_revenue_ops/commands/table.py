@@ -64,7 +64,9 @@ def _set_fee(desk: FrontDesk, args: Mapping[str, Any]) -> Outcome:
             f"fee_ppm {ppm} lies outside {config.min_fee_ppm}..{config.max_fee_ppm}"
             " (min_fee_ppm..max_fee_ppm); add force=true to set it all the same"
         )
-    return HandOn("fee-controller", lambda i, to, by: SetFeeByHand(i, to, by, channel_id, ppm, force))
+    return HandOn(
+        "fee-controller", lambda i, to, by: SetFeeByHand(i, to, by, channel_id, ppm, force)
+    )
 
 
 def _fee_debug(desk: FrontDesk, args: Mapping[str, Any]) -> Outcome:

@@ -52,7 +52,7 @@ class Context:
     strict: bool = False
     stopped: Any = field(default_factory=threading.Event)
     parked: bool = False
-    born: Callable[[Context], None] = lambda context: None
+    thread: threading.Thread | None = None
 
     def tell(self, address: str, message: Message) -> None:
         """Send; a replaced incarnation sends into the void."""
@@ -68,30 +68,29 @@ class Context:
 
     def after(self, delay_s: float, message: Message, key: str | None = None) -> None:
         """Send `message` to oneself after `delay_s`; re-arming replaces; dies with oneself."""
+        if not self.lease.is_current():
+            return
         at_s = self.clock.monotonic() + delay_s
         self.timers.arm(at_s, Due(self.address, self.generation, message), key)
 
     def cancel(self, key: str) -> None:
         """Forget the timer of this key (by default the type name of its message)."""
-        self.timers.cancel(self.address, key)
+        self.timers.cancel(self.address, self.generation, key)
 
 
 class MailboxActor(pykka.ThreadingActor):
     """A pykka actor that reads its address's mailbox through pykka's own loop.
 
-    What differs from pykka: the inbox outlives the actor; a failure is reported to the
-    supervisor and never logged as broken; no exception of a handler, not even a SystemExit,
-    reaches the other actors; nothing is drained at the end.
+    What differs from pykka: the inbox outlives the actor; every failure, in `on_start` too, is
+    reported to the supervisor and never logged as broken; no exception of a handler, not even a
+    SystemExit, reaches the other actors; nothing is drained at the end.
     """
-
-    use_daemon_thread = True
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
         self.actor_inbox = Inlet(context.mailbox, lambda: not context.lease.is_current())
         self.actor_stopped = context.stopped
-        self._in_hand: Message | None = None
 
     def enlist(self) -> None:
         """Register with pykka and start pykka's loop on a thread of its own.
@@ -100,17 +99,24 @@ class MailboxActor(pykka.ThreadingActor):
         only it knows the ports.
         """
         pykka.ActorRegistry.register(self.actor_ref)
-        self._start_actor_loop()
+        try:
+            self._start_actor_loop()
+        except RuntimeError:
+            pykka.ActorRegistry.unregister(self.actor_ref)
+            raise
 
-    def on_start(self) -> None:
-        self.context.born(self.context)
+    def _start_actor_loop(self) -> None:
+        context = self.context
+        name = f"{context.address} {context.generation}"
+        context.thread = threading.Thread(target=self._actor_loop, name=name, daemon=True)
+        context.thread.start()
 
     def _handle_receive(self, message: Any) -> Any:
         if not isinstance(message, Message):
             return super()._handle_receive(message)
         context = self.context
         activity = context.lease.activity
-        self._in_hand = message
+        activity.message = message
         activity.since_s = context.clock.monotonic()
         activity.what = type(message).__name__
         try:
@@ -122,8 +128,7 @@ class MailboxActor(pykka.ThreadingActor):
             raise
         except BaseException as error:
             raise HandlerDied(repr(error)) from error
-        activity.what = None
-        self._in_hand = None
+        activity.what = activity.message = None
         return None
 
     def _handle_failure(
@@ -132,18 +137,15 @@ class MailboxActor(pykka.ThreadingActor):
         exception_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        pykka.ActorRegistry.unregister(self.actor_ref)
-        self.actor_stopped.set()
-
-    def on_failure(
-        self,
-        exception_type: type[BaseException] | None,
-        exception_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.context.lease.activity.what = None
-        error = exception_value or HandlerDied("unknown")
-        self.context.report(self.context, self._in_hand, error)
+        context, activity = self.context, self.context.lease.activity
+        poison = activity.message
+        activity.what = activity.message = None
+        # Reported before it counts as stopped: the watchdog must not take it for a silent death.
+        try:
+            context.report(context, poison, exception_value or HandlerDied("unknown"))
+        finally:
+            pykka.ActorRegistry.unregister(self.actor_ref)
+            self.actor_stopped.set()
 
     def unhandled(self, message: Message) -> None:
         """Nobody here knows this type: a crash in tests, a dead letter in production."""

@@ -6,6 +6,7 @@ import threading
 from types import TracebackType
 
 from cl_revenue_ops.ports import Clock, StaleGeneration
+from messages.base import Message
 
 
 class Fence:
@@ -21,21 +22,27 @@ class Fence:
         Waits up to `patience_s` for a commit or write under way, so that the successor reads
         its result; a disk or a node that hangs for longer is not waited for.
         """
-        held = self.lock.acquire(timeout=patience_s)
-        try:
-            self.generation += 1
-            return self.generation
-        finally:
-            if held:
-                self.lock.release()
+        lock = self.lock
+        held = lock.acquire(timeout=patience_s)
+        self.generation += 1
+        if held:
+            lock.release()
+        else:
+            # Whoever hangs in an effect keeps that lock; the successor must not wait for it.
+            self.lock = threading.RLock()
+        return self.generation
 
 
 class Activity:
-    """What one incarnation is doing and since when, for the watchdog. Written by its thread."""
+    """What one incarnation is doing and since when, for the watchdog. Written by its thread.
 
-    __slots__ = ("deadline_s", "since_s", "what")
+    `message` is what it has in hand; `what` names that, or the port call within it.
+    """
+
+    __slots__ = ("deadline_s", "message", "since_s", "what")
 
     def __init__(self) -> None:
+        self.message: Message | None = None
         self.what: str | None = None
         self.since_s = 0.0
         self.deadline_s = 0.0
@@ -64,23 +71,27 @@ class _Call:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            # The thread is going down, or a parked handler stays in this call for ever.
+            return
         activity = self._lease.activity
         activity.since_s = self._lease.clock.monotonic()
         activity.what, activity.deadline_s = self._before
 
 
 class _Effect:
-    __slots__ = ("_lease",)
+    __slots__ = ("_lease", "_lock")
 
     def __init__(self, lease: GenerationLease) -> None:
         self._lease = lease
 
     def __enter__(self) -> None:
-        self._lease.fence.lock.acquire()
+        self._lock = self._lease.fence.lock
+        self._lock.acquire()
         try:
             self._lease.require_current()
         except StaleGeneration:
-            self._lease.fence.lock.release()
+            self._lock.release()
             raise
 
     def __exit__(
@@ -89,7 +100,7 @@ class _Effect:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lease.fence.lock.release()
+        self._lock.release()
 
 
 class GenerationLease:

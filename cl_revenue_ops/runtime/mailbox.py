@@ -48,6 +48,10 @@ class Mailbox:
         self._work.append(Envelope(message))
         return QUEUED
 
+    def offer_first(self, message: Control) -> None:
+        """Take a control message ahead of all that wait: a successor's Boot comes first."""
+        self._control.appendleft(Envelope(message))
+
     def take(self) -> Envelope[Any] | None:
         """The next message to handle, None when nothing may be delivered now."""
         if self._control:
@@ -95,6 +99,11 @@ class ThreadMailbox(Mailbox):
                 self._changed.notify_all()
             return verdict
 
+    def offer_first(self, message: Control) -> None:
+        with self._changed:
+            super().offer_first(message)
+            self._changed.notify_all()
+
     def take_blocking(self, stale: Any) -> Envelope[Any] | None:
         """Wait for the next message; None as soon as `stale()` says that the reader is replaced."""
         with self._changed:
@@ -136,11 +145,9 @@ class Inlet:
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """pykka's own way in, used by nobody but pykka's stop."""
-        if isinstance(envelope.message, Message):
-            self._mailbox.offer(envelope.message)
-        else:
-            self._mailbox._control.append(envelope)
-            self._mailbox.interrupt()
+        assert not isinstance(envelope.message, Message), "messages go through the post office"
+        self._mailbox._control.append(envelope)
+        self._mailbox.interrupt()
 
     def get(self) -> Envelope[Any]:
         """The next message; on threads this waits, stepped it is called only when one is there."""

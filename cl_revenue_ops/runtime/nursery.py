@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cl_revenue_ops.ports import Clock, Log, StaleGeneration
+from cl_revenue_ops.ports import Clock, Log
 from cl_revenue_ops.runtime.actor import Context, MailboxActor
 from cl_revenue_ops.runtime.board import Board
 from cl_revenue_ops.runtime.lease import GenerationLease
 from cl_revenue_ops.runtime.mailbox import Mailbox
 from cl_revenue_ops.runtime.post_office import Box, PostOffice
-from cl_revenue_ops.runtime.timers import Timers
+from cl_revenue_ops.runtime.timers import Due, Timers
 from messages.base import Command, Message
 from messages.control import Boot, CrashReport
 
@@ -23,11 +23,16 @@ SUPERVISOR = "supervisor"
 
 
 class Vital(NamedTuple):
-    """How one incarnation is: `hung_for_s` is how far it is past twice its deadline, 0 if not."""
+    """How one incarnation is: `hung_for_s` is how far it is past twice its deadline, 0 if not.
+
+    `in_hand` is the type of the message that it handles ("" for none), `busy_with` that or the
+    port call within it.
+    """
 
     address: str
     generation: int
     alive: bool
+    in_hand: str
     busy_with: str | None
     busy_for_s: float
     hung_for_s: float
@@ -69,6 +74,7 @@ class Nursery:
         self._strict = strict
         self._births: dict[str, Birth] = {}
         self._living: dict[str, Context] = {}
+        self._abandoned: list[Context] = []
 
     # -- what the composition root uses ------------------------------------------------------
 
@@ -93,26 +99,37 @@ class Nursery:
         self._living[address] = context
         try:
             self._launch(self._births[address].factory, context)
-        except Exception as error:  # noqa: BLE001
-            # Construction does no I/O, but it loads code, which may be missing or broken.
+        except BaseException as error:  # noqa: BLE001
+            # Construction does no I/O, but it loads code, which may be missing or broken, and
+            # the thread is the supervisor's.
             context.stopped.set()
             self.report_death(context, None, error)
             return generation
-        self.post.tell(address, Boot(generation))
+        # Ahead of what was left in the control lane: nothing is handled before recovery.
+        box.mailbox.offer_first(Boot(generation))
+        self._wake(address)
         return generation
 
     def fence_off(self, address: str) -> int:
         """Make the present incarnation stale: its ports refuse, its timers and messages die.
 
-        Returns the generation of the successor to come.
+        What it still has in hand becomes a dead letter and is answered; its thread, if it does
+        not come back, counts as abandoned. Returns the generation of the successor to come.
         """
         box = self.post.box(address)
         old = box.fence.generation
         generation = box.fence.advance()
         self.timers.drop_generation(address, old)
         box.mailbox.interrupt()
-        self._living.pop(address, None)
+        context = self._living.pop(address, None)
+        if context is not None:
+            self._write_off(context)
         return generation
+
+    def abandoned(self) -> int:
+        """Replaced incarnations that still hang in a handler."""
+        self._abandoned = [context for context in self._abandoned if self._is_alive(context)]
+        return len(self._abandoned)
 
     def open_lane(self, address: str) -> None:
         """The incarnation is ready: deliver its work."""
@@ -143,27 +160,29 @@ class Nursery:
 
     def report_death(self, context: Context, poison: Message | None, error: BaseException) -> None:
         """File the poison, answer its caller, and tell the supervisor."""
-        poison_name = type(poison).__name__ if poison is not None else "none"
-        if isinstance(error, StaleGeneration) and not context.lease.is_current():
+        name = _name_of(poison)
+        if not context.lease.is_current():
+            # It was written off, and its message with it.
             self.post.dead_letters.add(self.clock.now(), context.address, poison, "stale")
             return
-        self.post.dead_letters.add(self.clock.now(), context.address, poison, "poison")
+        if poison is not None:
+            self.post.dead_letters.add(self.clock.now(), context.address, poison, "poison")
         if isinstance(poison, Command):
             self.post.refuse(poison, f"{context.address} failed: {_one_line(error)}")
-        self.log.warn(
-            f"{context.address} (generation {context.generation}) failed on {poison_name}: "
-            + " | ".join(traceback.format_exception_only(type(error), error)).strip()
-            + _where(error)
-        )
         self.post.tell(
             SUPERVISOR,
             CrashReport(
                 context.address,
                 context.generation,
-                poison_name,
+                name,
                 _one_line(error),
                 while_booting=isinstance(poison, Boot),
             ),
+        )
+        self.log.warn(
+            f"{context.address} (generation {context.generation}) failed on {name or 'its birth'}: "
+            + " | ".join(traceback.format_exception_only(type(error), error)).strip()
+            + _where(error)
         )
 
     # -- what the two runtimes do differently -------------------------------------------------
@@ -184,6 +203,20 @@ class Nursery:
         return not context.stopped.is_set()
 
     # -- inner workings -----------------------------------------------------------------------
+
+    def _fire(self, due: Due) -> None:
+        """Deliver a timer, unless whoever armed it has been replaced."""
+        if due.generation == self.post.box(due.address).fence.generation:
+            self.post.tell(due.address, due.message)
+
+    def _write_off(self, context: Context) -> None:
+        message = context.lease.activity.message
+        if message is None or not self._is_alive(context):
+            return
+        self._abandoned.append(context)
+        self.post.dead_letters.add(self.clock.now(), context.address, message, "hung")
+        if isinstance(message, Command):
+            self.post.refuse(message, f"{context.address} hung and was replaced")
 
     def _conceive(self, address: str, generation: int) -> Context:
         box = self.post.box(address)
@@ -211,10 +244,15 @@ class Nursery:
             context.address,
             context.generation,
             self._is_alive(context),
+            _name_of(activity.message),
             what,
             max(0.0, busy_s),
             max(0.0, busy_s - limit_s),
         )
+
+
+def _name_of(message: Message | None) -> str:
+    return "" if message is None else type(message).__name__
 
 
 def _one_line(error: BaseException) -> str:

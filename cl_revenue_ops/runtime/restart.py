@@ -18,7 +18,7 @@ HUNG_MOST = 2
 BLOCKED_PATIENCE_S = 60.0
 SAFE_MODE_RETRY_S = 300.0
 SAFE_MODE_LEAVE_S = 600.0
-LIVENESS_S = 5.0
+LIVENESS_S = 30.0
 STOP_PATIENCE_S = 0.5
 
 
@@ -55,7 +55,7 @@ class Intensity:
 class ChildRecord:
     """What the supervisor knows of one child.
 
-    `state` is one of waiting, booting, ready, blocked, backoff, failed, stopped.
+    `state` is one of waiting, booting, ready, blocked, backoff, failed, stopping, stopped.
     """
 
     address: str
@@ -64,20 +64,30 @@ class ChildRecord:
     generation: int = 0
     restarts: int = 0
     failures: int = 0
-    last_failure_s: float = float("-inf")
+    ready_since_s: float | None = None
     blocked_since_s: float | None = None
     reason: str = ""
     poison: str = ""
     poison_run: int = 0
     intensity: Intensity = field(default_factory=lambda: Intensity(CHILD_CRASHES, CHILD_WINDOW_S))
 
-    def note_crash(self, now_s: float, poison: str, error: str) -> str | None:
-        """Count a crash; the reason to give the child up, or None to restart it."""
-        if now_s - self.last_failure_s > QUIET_S:
+    def note_ready(self, now_s: float) -> None:
+        """It has booted; to have waited for the node or the disk was no failure."""
+        if self.blocked_since_s is not None:
             self.failures = 0
-        self.last_failure_s = now_s
+        self.state, self.reason = "ready", ""
+        self.ready_since_s, self.blocked_since_s = now_s, None
+
+    def note_crash(self, now_s: float, poison: str, error: str) -> str | None:
+        """Count a crash; the reason to give the child up, or None to restart it.
+
+        `poison` is the type of the deadly message, "" where there was none.
+        """
+        if self.ready_since_s is not None and now_s - self.ready_since_s > QUIET_S:
+            self.failures = 0
+        self.ready_since_s = None
         self.reason = error
-        self.poison_run = self.poison_run + 1 if poison == self.poison else 1
+        self.poison_run = self.poison_run + 1 if poison and poison == self.poison else 1
         self.poison = poison
         if self.intensity.note(now_s):
             return f"{CHILD_CRASHES} crashes within {CHILD_WINDOW_S:.0f} s, the last: {error}"

@@ -90,9 +90,7 @@ class SteppedRuntime(Nursery):
             if due is None:
                 break
             fired += 1
-            box = self.post.box(due.address)
-            if due.generation is None or due.generation == box.fence.generation:
-                self.post.tell(due.address, due.message)
+            self._fire(due)
             handled += self.run()
         self.clock.set(max(until_s, self.clock.now()))
         return Advanced(fired, handled, self.timers.next_due_s())

@@ -17,8 +17,6 @@ class ThreadedRuntime(Nursery):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        self._idents: dict[tuple[str, int], int] = {}
-        self._threads: dict[tuple[str, int], threading.Thread] = {}
         self._timer_changed = threading.Event()
         self._end = threading.Event()
         self.timers.changed = self._timer_changed.set
@@ -38,8 +36,8 @@ class ThreadedRuntime(Nursery):
 
     def stack_of(self, address: str) -> str:
         context = self._living.get(address)
-        ident = self._idents.get((address, context.generation)) if context else None
-        frame = sys._current_frames().get(ident) if ident is not None else None
+        thread = context.thread if context is not None else None
+        frame = sys._current_frames().get(thread.ident or 0) if thread is not None else None
         if frame is None:
             return ""
         return " <- ".join(
@@ -49,36 +47,23 @@ class ThreadedRuntime(Nursery):
     def _make_mailbox(self, limit: int) -> Mailbox:
         return ThreadMailbox(limit)
 
-    def _make_context(self, context: Context) -> Context:
-        context.born = self._note_birth
-        return context
-
-    def _note_birth(self, context: Context) -> None:
-        key = (context.address, context.generation)
-        self._idents[key] = threading.get_ident()
-        self._threads[key] = threading.current_thread()
-        for old in [k for k, thread in self._threads.items() if not thread.is_alive()]:
-            self._threads.pop(old, None)
-            self._idents.pop(old, None)
-
     def _launch(self, factory: Factory, context: Context) -> None:
         factory(context).enlist()
 
     def _is_alive(self, context: Context) -> bool:
-        if context.stopped.is_set():
-            return False
-        thread = self._threads.get((context.address, context.generation))
-        return thread is None or thread.is_alive()
+        thread = context.thread
+        return not context.stopped.is_set() and thread is not None and thread.is_alive()
 
     def _run_timers(self) -> None:
-        while not self.finished:
+        while True:
+            # Cleared before looking: what changes after the look wakes the wait.
+            self._timer_changed.clear()
+            if self.finished:
+                return
             due = self.timers.pop_due(self.clock.monotonic())
             if due is not None:
-                box = self.post.box(due.address)
-                if due.generation is None or due.generation == box.fence.generation:
-                    self.post.tell(due.address, due.message)
+                self._fire(due)
                 continue
-            self._timer_changed.clear()
             next_s = self.timers.next_due_s()
             if next_s is None:
                 self._timer_changed.wait()

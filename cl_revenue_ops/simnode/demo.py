@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +111,7 @@ def agreement(status: Any, totals: Totals) -> tuple[bool, str]:
 
 
 @contextmanager
-def _progress(console: Console, start_s: float, days: int) -> Any:
+def _progress(console: Console, start_s: float, days: int) -> Iterator[Tell]:
     """Yield a `Tell`: a live bar on a terminal, else a plain line every tenth of the way."""
     if not console.is_terminal:
         told = [0]

@@ -97,6 +97,11 @@ class PluginHost:
         """True until the process has ended."""
         return not self.ended.is_set()
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended, negative for a signal; None while it runs."""
+        return self._process.poll()
+
     def subscribed(self, topic: str) -> bool:
         """True if the plugin wants this topic and may have it: only after its init."""
         wanted = self.manifest.get("subscriptions", [])

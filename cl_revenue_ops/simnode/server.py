@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import socket
 import struct
 import threading
@@ -65,6 +66,8 @@ class Server:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         self._listener.listen(128)
+        self._idle = 0
+        self._waiting: queue.SimpleQueue[socket.socket | None] = queue.SimpleQueue()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -76,6 +79,9 @@ class Server:
         self.path.unlink(missing_ok=True)
         with self._guard:
             connections = list(self._open)
+            for _ in range(self._idle):
+                self._waiting.put(None)
+            self._idle = 0
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -88,7 +94,25 @@ class Server:
                 return
             with self._guard:
                 self._open.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            self._hand_out(connection)
+
+    def _hand_out(self, connection: socket.socket) -> None:
+        """Give a connection to an idle thread, or to a new one: starting one costs more than an
+        answer, and a client opens a connection for each call.
+        """
+        with self._guard:
+            if self._idle > 0:
+                self._idle -= 1
+                self._waiting.put(connection)
+                return
+        threading.Thread(target=self._serve_on, args=(connection,), daemon=True).start()
+
+    def _serve_on(self, connection: socket.socket | None) -> None:
+        while connection is not None:
+            self._serve(connection)
+            with self._guard:
+                self._idle += 1
+            connection = self._waiting.get()
 
     def _serve(self, connection: socket.socket) -> None:
         framer, foreign = Framer(), _peer_pid(connection) != os.getpid()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from cl_revenue_ops.ports import DecisionRow, StoredDecision
+from cl_revenue_ops.ports import FEE_SET, DecisionRow, StoredDecision
 from cl_revenue_ops.storage.repository import Repository
-
-OUTCOME_SET = "set"  # the fee stands on the node; any other outcome means that it does not
 
 _COLUMNS = (
     "id, channel_id, at_s, action, code, old_ppm, new_ppm, by_hand, body,"
@@ -106,11 +104,11 @@ def _record_one(connection: sqlite3.Connection, row: DecisionRow) -> int:
         (row.channel_id,),
     ).fetchone()
     same = (row.action, row.code, row.old_ppm, row.new_ppm, row.by_hand)
-    if newest is not None and newest[1:6] == same and newest[6] != OUTCOME_SET:
+    if newest is not None and newest[1:6] == same and newest[6] != FEE_SET:
         connection.execute(
-            "UPDATE fee_decision SET last_at_s = ?, repeats = repeats + 1, outcome = NULL"
+            "UPDATE fee_decision SET last_at_s = ?, repeats = repeats + 1, outcome = NULL, body = ?"
             " WHERE id = ?",
-            (row.at_s, newest[0]),
+            (row.at_s, row.body, newest[0]),
         )
         return int(newest[0])
     added = connection.execute(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cl_revenue_ops.domain.fees.facts import CongestionState, FeeParameters
 
+_ROUNDING = 1e-9
+
 
 def slot_share(used: int, slots: int) -> float:
     """Return the share of outgoing HTLC slots in use; 0 where no slot is known."""
@@ -24,7 +26,8 @@ def sample(
     threshold = parameters.htlc_congestion_threshold
     above = state.above + 1 if share > threshold else 0
     if state.active:
-        active = used > 0 and share >= parameters.congestion_release * threshold
+        release = parameters.congestion_release * threshold
+        active = used > 0 and share > release - _ROUNDING
     else:
         active = above >= parameters.congestion_samples
     return CongestionState(active, above, at_s)

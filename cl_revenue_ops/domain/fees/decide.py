@@ -146,9 +146,17 @@ def parameters_of(settings: FeeSettings) -> FeeParameters:
 
 
 def written(state: ChannelFeeState, now_s: float) -> ChannelFeeState:
-    """Return the state after its target was written to the node: the update counts as gossip."""
+    """Return the state after its target was written to the node: the update counts as gossip.
+
+    Whatever else is seen there from now on is another writer's.
+    """
     updates_s = (*gossip.recent(state.updates_s, now_s), now_s)
-    return replace(state, updates_s=updates_s[-gossip.MOST_REMEMBERED :])
+    return replace(
+        state,
+        confirmed=state.target,
+        forced_by=state.target_forced_by,
+        updates_s=updates_s[-gossip.MOST_REMEMBERED :],
+    )
 
 
 def observe_slots(

@@ -14,7 +14,7 @@ UNKNOWN_SPREAD = 1.2
 _ENOUGH_TO_TRIM = 5
 _TRIM_DEVIATIONS = 3.0
 _NORMAL_QUARTILE = 0.6745
-_LEAST_DEVIATION = 0.2
+_LEAST_DEVIATION = 0.9
 
 
 class Quote(NamedTuple):
@@ -47,8 +47,9 @@ def prior_price(
 
     Left out: our own channels (quoting ourselves would chase our tail), disabled ones, free ones
     (an agreement between two nodes, not a price) and prices above KEEP_OUT_PPM (a closed door).
-    From five quotes on, prices further than three robust deviations from the median go too.
-    Prices multiply, so the deviations are those of logs. Below three quotes the spread is
+    From five quotes on, prices further than three robust deviations from the median go too
+    (a deviation is at least 0.9, so a factor of 15 is never far). Prices multiply, so the
+    deviations are those of logs. Below three quotes the spread is
     UNKNOWN_SPREAD: rivals into one destination differ that much or more.
     """
     prices = sorted(
