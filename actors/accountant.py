@@ -161,7 +161,7 @@ class Accountant(HouseActor):
         self._state = self._store.ingest(
             page.rows,
             authoritative=True,
-            next_created=page.next_start if created else None,
+            next_created=page.next_start if created and self._paged else None,
             next_updated=None if created else page.next_start,
         )
         if page.last and created and self._paged:

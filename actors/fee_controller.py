@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from actors.base import HouseActor, handles
+from actors.fee_writer import NOTHING, FeeWriter
 from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain.fees import explain, quote_book
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
-from cl_revenue_ops.domain.fees.decide import FeeDecision
-from cl_revenue_ops.domain.fees.facts import Conditions, Fee, FeeParameters, Pin
+from cl_revenue_ops.domain.fees.decide import FeeDecision, parameters_of
+from cl_revenue_ops.domain.fees.facts import Conditions, Pin
 from cl_revenue_ops.domain.fees.prior import Quote, prior_price
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity
@@ -18,11 +19,7 @@ from cl_revenue_ops.ports import (
     FEE_SET,
     FeeStore,
     Node,
-    NodeRefused,
     PortError,
-    StoredDecision,
-    TimedOut,
-    WriteRefused,
 )
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Command
@@ -30,7 +27,6 @@ from messages.channels import ChannelFact, ChannelSnapshot
 from messages.fees import (
     ContinueFees,
     ExplainFees,
-    FeeChanged,
     FeeTick,
     SetFeeByHand,
     SlotTick,
@@ -69,6 +65,7 @@ class FeeController(HouseActor):
         self._node = node
         self._identity = identity
         self._gate = gate
+        self._writer = FeeWriter(context, store, node)
         self._book = FeeBook()
         self._scids: dict[str, str] = {}
         self._sweep: Sweep | None = None
@@ -82,7 +79,7 @@ class FeeController(HouseActor):
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
         self._book = FeeBook.unpack(*self._store.load())
-        self._recent = [self._change(row) for row in self._store.recent_changes(SHOWN)]
+        self._changed()
         last_s = self._book.last_cycle_s
         rest_s = FIRST_S if last_s is None else last_s + self.config.fee_interval - self.now()
         self.context.after(max(0.0, rest_s), FeeTick())
@@ -130,7 +127,7 @@ class FeeController(HouseActor):
         facts = {fact.channel_id: fact for fact in self._node.channels().facts}
         paused = not PAUSES.isdisjoint(self._gate.reasons())
         conditions = Conditions(info.sync_warning is None, paused, self.suspended is not None)
-        situation = Situation(conditions, self.now(), _parameters(self.config))
+        situation = Situation(conditions, self.now(), parameters_of(self.config))
         return Sweep(situation, facts, tuple(sorted(facts)))
 
     @handles(ContinueFees)
@@ -182,45 +179,15 @@ class FeeController(HouseActor):
         ]
         if not decisions:
             return
-        numbers = self._record(decisions)
+        numbers = self._writer.record(self._book, decisions)
         for decision, number in zip(decisions, numbers, strict=True):
-            if decision.action == "set":
-                self._write(decision, number)
+            if self._writer.carry_out(self._book, decision, number) == FEE_SET:
+                self._changed()
 
-    def _record(self, decisions: list[FeeDecision], *, by_hand: bool = False) -> tuple[int, ...]:
-        states = self._book.pack(d.facts.channel_id for d in decisions)
-        rows = [explain.row(decision, by_hand=by_hand) for decision in decisions]
-        return self._store.record(self._book.header(), states, rows)
-
-    def _write(self, decision: FeeDecision, number: int) -> str:
-        """Write a stored decision to the node; returns its outcome, `set` when it stands."""
-        target, channel_id = decision.target, decision.facts.channel_id
-        assert target is not None
-        try:
-            self._node.set_fee(channel_id, target.base_msat, target.ppm)
-            outcome = FEE_SET
-        except WriteRefused as refusal:
-            outcome = f"not written: {refusal}"
-        except TimedOut as error:
-            outcome = f"unknown: {error}"
-        except (NodeRefused, PortError) as error:
-            outcome = f"failed: {error}"
-        if outcome == FEE_SET:
-            self._book.written(channel_id, self.now())
-        self._store.set_outcome(number, outcome, self._book.pack([channel_id]))
-        if outcome == FEE_SET:
-            self._announce(decision, target)
-        return outcome
-
-    def _announce(self, decision: FeeDecision, target: Fee) -> None:
-        old_ppm = decision.seen.ppm if decision.seen is not None else None
-        self.context.publish(
-            FeeChanged(
-                decision.facts.channel_id, old_ppm, target.ppm, self.now(), decision.sentence
-            )
-        )
-        self._recent = [self._change(row) for row in self._store.recent_changes(SHOWN)]
-        self._show()
+    def _changed(self) -> None:
+        self._recent = [
+            explain.change(row, self._scids) for row in self._store.recent_changes(SHOWN)
+        ]
 
     # -- congestion between cycles ------------------------------------------------------------
 
@@ -235,7 +202,7 @@ class FeeController(HouseActor):
 
     def _take_slots(self, used: Mapping[str, int], at_s: float) -> bool:
         """Take one sample, decide at once where congestion turned; True: look again soon."""
-        turned, busy = self._book.sample_slots(used, at_s, _parameters(self.config))
+        turned, busy = self._book.sample_slots(used, at_s, parameters_of(self.config))
         if turned and self._sweep is None and self.suspended is None:
             self._decide_soon(turned)
         return busy
@@ -269,50 +236,37 @@ class FeeController(HouseActor):
     def _unpin(self, message: SetFeeByHand, sweep: Sweep) -> None:
         had = self._book.pins.pop(message.channel_id, None)
         decision = self._book.decide(sweep.facts[message.channel_id], sweep.situation)
-        (number,) = self._record([decision], by_hand=True)
-        outcome = self._write(decision, number) if decision.action == "set" else "none"
+        (number,) = self._writer.record(self._book, [decision], by_hand=True)
+        outcome = self._writer.carry_out(self._book, decision, number)
         text = "the controller manages its fee again" if had else "its fee was not pinned"
         self._answer_hand(message, decision, f"{text}. {decision.sentence}", outcome)
 
     def _pin(self, message: SetFeeByHand, sweep: Sweep, ppm: int) -> None:
         """Pin and write; a pin whose write did not happen is taken back: nothing has changed."""
-        channel_id = message.channel_id
-        pins = self._book.pins
-        before = pins.get(channel_id), self._book.state(channel_id)
-        pins[channel_id] = Pin(ppm, None, "by hand", self.now())
-        decision = self._book.decide(sweep.facts[channel_id], sweep.situation)
+        channel_id, book = message.channel_id, self._book
+        before = book.pins.get(channel_id), book.state(channel_id)
+        book.pins[channel_id] = Pin(ppm, None, "by hand", self.now())
+        decision = book.decide(sweep.facts[channel_id], sweep.situation)
         if decision.action == "none" and decision.code != "unchanged":
-            self._book.restore(channel_id, *before)
+            book.restore(channel_id, *before)
             self.refuse(message, f"not set: {decision.sentence}")
             return
-        (number,) = self._record([decision], by_hand=True)
-        outcome = "none" if decision.action == "none" else self._write(decision, number)
-        if outcome.startswith("unknown"):
-            outcome = self._find_out(decision)
-        if outcome not in (FEE_SET, "none"):
-            self._book.restore(channel_id, *before)
-            self._store.set_outcome(number, outcome, self._book.pack([channel_id]))
+        (number,) = self._writer.record(book, [decision], by_hand=True)
+        outcome = self._writer.carry_out(book, decision, number)
+        if outcome not in (FEE_SET, NOTHING):
+            book.restore(channel_id, *before)
+            self._writer.take_back(book, decision, number, outcome)
             self.refuse(message, f"not set: {outcome}")
             return
-        text = "pinned until revenue-set-fee ... auto"
-        self._answer_hand(message, decision, text, outcome)
-
-    def _find_out(self, decision: FeeDecision) -> str:
-        """A write whose answer got lost: ask the node what fee stands now."""
-        try:
-            facts = {f.channel_id: f for f in self._node.channels().facts}
-        except PortError as error:
-            return f"unknown: {error}"
-        fact = facts.get(decision.facts.channel_id)
-        target = decision.target
-        stands = fact is not None and target is not None and fact.fee_ppm == target.ppm
-        return FEE_SET if stands else "failed: the node did not take it"
+        self._answer_hand(message, decision, "pinned until revenue-set-fee ... auto", outcome)
 
     def _answer_hand(
         self, command: Command, decision: FeeDecision, text: str, outcome: str
     ) -> None:
+        if outcome == FEE_SET:
+            self._changed()
+            self._show()
         channel_id = decision.facts.channel_id
-        fee = decision.target
         self.answer(
             command,
             {
@@ -320,12 +274,10 @@ class FeeController(HouseActor):
                 "success": True,
                 "channel": self._scids.get(channel_id, channel_id),
                 "channel_id": channel_id,
-                "old_fee_ppm": decision.seen.ppm if decision.seen is not None else None,
-                "new_fee_ppm": fee.ppm if fee is not None else None,
-                "fee_ppm": fee.ppm if fee is not None else None,
                 "pinned": channel_id in self._book.pins,
                 "written": outcome == FEE_SET,
                 "message": text,
+                **explain.fees(decision),
             },
         )
 
@@ -347,21 +299,7 @@ class FeeController(HouseActor):
         self._trouble = trouble
         self._show()
 
-    def _change(self, stored: StoredDecision) -> dict[str, object]:
-        return explain.change(stored, self._scids)
-
     def _show(self) -> None:
         self.post_notice(
             {"recent": self._recent, "last_cycle_at": self._cycle_at_s, "trouble": self._trouble}
         )
-
-
-def _parameters(config: Config) -> FeeParameters:
-    return FeeParameters(
-        min_fee_ppm=config.min_fee_ppm,
-        max_fee_ppm=config.max_fee_ppm,
-        base_fee_msat=config.base_fee_msat,
-        htlc_congestion_threshold=config.htlc_congestion_threshold,
-        enable_scarcity_pricing=config.enable_scarcity_pricing,
-        scarcity_threshold=config.scarcity_threshold,
-    )

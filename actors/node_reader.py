@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.base import HouseActor, handles
-from cl_revenue_ops.ports import Node, PortError
+from cl_revenue_ops.ports import Node, PortError, Unavailable
 from cl_revenue_ops.runtime.actor import Context
 from messages.forwards import ForwardPage, ReadForwardIndexes, ReadForwards
 
@@ -40,6 +40,9 @@ class NodeReader(HouseActor):
             page = self._node.forwards(message.index, message.start, message.limit)
             if len(page.rows) <= message.limit:
                 return page
+            if (message.index, message.start) != ("created", 1):
+                # Places in the whole list are no indexes: whoever reads by index begins again.
+                raise Unavailable("the node has stopped to answer by index")
             whole = self._whole = page
         first = message.start - 1
         rows = whole.rows[first : first + message.limit]

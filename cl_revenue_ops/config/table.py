@@ -92,7 +92,7 @@ _INTERVALS = _group(
            "Time between two fee cycles"),
     _whole("rebalance-interval", 900, _INTERVAL_S, "seconds", REBALANCER,
            "Time between two searches for rebalances"),
-    _whole("flow-window-days", 7, (1, 90), "days", FLOW_ANALYZER,
+    _whole("flow-window-days", 7, (1, 31), "days", FLOW_ANALYZER,
            "Length of the past that a flow analysis looks at"),
 )
 _FEES = _group(

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
-import importlib.util
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,48 +190,11 @@ def _with_belief(state: RateState, mean: Array, covariance: Array) -> RateState:
 
 @cache
 def _filterpy_functions() -> tuple[Predict, Update]:
-    """Return filterpy's stateless `predict` and `update`, at the first use and without SciPy.
+    """Return filterpy's stateless `predict` and `update`.
 
-    Importing the package runs every filter it has and all of `scipy.stats` (0.8 s and 70 MB,
-    measured), for one log-likelihood that we do not ask for. So its Kalman file alone is
-    executed; where its files lie differently, the package is imported whole.
+    Imported at the first use and not with this module: filterpy brings SciPy along, which takes
+    most of a second and 70 MB, and nothing may wait for that before lightningd has its answer.
     """
-    try:
-        module = _kalman_file_alone()
-        return module.predict, module.update
-    except (ImportError, OSError, AttributeError):
-        from filterpy.kalman import predict as carry
-        from filterpy.kalman import update as correct
+    from filterpy.kalman import predict, update
 
-        return carry, correct
-
-
-def _kalman_file_alone() -> ModuleType:
-    package = importlib.util.find_spec("filterpy")
-    if package is None or not package.submodule_search_locations:
-        raise ImportError("filterpy is not installed")
-    root = Path(package.submodule_search_locations[0])
-    neighbours = {
-        "filterpy.common": _file_as_module(root / "common" / "helpers.py", {}),
-        "filterpy.stats": SimpleNamespace(logpdf=None),
-    }
-    return _file_as_module(root / "kalman" / "kalman_filter.py", neighbours)
-
-
-def _file_as_module(path: Path, neighbours: Mapping[str, object]) -> ModuleType:
-    """Execute one source file as a module of its own; its imports find `neighbours` first.
-
-    The import function is replaced for that module alone (its own builtins), so nothing of the
-    process changes and a later `import filterpy` finds an untouched package.
-    """
-
-    def import_(name: str, *rest: Any, **named: Any) -> object:
-        return neighbours[name] if name in neighbours else builtins.__import__(name, *rest, **named)
-
-    spec = importlib.util.spec_from_file_location(f"{__name__}.{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no loader for {path.name}")
-    module = importlib.util.module_from_spec(spec)
-    module.__dict__["__builtins__"] = {**vars(builtins), "__import__": import_}
-    spec.loader.exec_module(module)
-    return module
+    return predict, update

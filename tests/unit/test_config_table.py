@@ -65,7 +65,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "flow_interval": (30, 604800),
     "fee_interval": (30, 604800),
     "rebalance_interval": (30, 604800),
-    "flow_window_days": (1, 90),
+    "flow_window_days": (1, 31),
     "min_fee_ppm": (0, 100000),
     "max_fee_ppm": (1, 100000),
     "base_fee_msat": (0, 1000000),

@@ -25,6 +25,13 @@ def row(decision: FeeDecision, *, by_hand: bool) -> DecisionRow:
     )
 
 
+def fees(decision: FeeDecision) -> dict[str, int | None]:
+    """The fee before and after, in ppm, by the names that clients read."""
+    new_ppm = decision.target.ppm if decision.target is not None else None
+    old_ppm = decision.seen.ppm if decision.seen is not None else None
+    return {"old_fee_ppm": old_ppm, "new_fee_ppm": new_ppm, "fee_ppm": new_ppm}
+
+
 def change(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object]:
     """A fee that was really set, by the names that clients read."""
     decision = stored.row

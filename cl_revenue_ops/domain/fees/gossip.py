@@ -9,7 +9,6 @@ from cl_revenue_ops.domain.fees.facts import DAY_S, Fee, FeeParameters
 from cl_revenue_ops.domain.fees.wording import Reason, percent, reason
 
 MOST_REMEMBERED = 32
-_ROUNDING = 1e-9
 
 
 class Gossip(NamedTuple):
@@ -56,6 +55,6 @@ def weigh(
         "change_pct": percent(change),
         "needed_pct": percent(needed),
     }
-    if change < needed - _ROUNDING and seen.ppm:
+    if change < needed and seen.ppm:
         return Gossip(False, reason("small_change", **shown, updates=updates))
     return Gossip(True, reason("worth_gossip", **shown))
