@@ -9,13 +9,13 @@ from cl_revenue_ops.ports import ChannelStore, Node, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.channels import ChannelEntry, ChannelSnapshot, ChannelsTouched, RegistryTick
 
-READ_S = 600.0
+READ_S = 900.0
 SETTLE_S = 2.0
 RETRY_S = 30.0
 
 
 class ChannelRegistry(HouseActor):
-    """Reads listpeerchannels every ten minutes and soon after a notification spoke of one."""
+    """Reads listpeerchannels every 15 minutes, and soon after a notification spoke of one."""
 
     def __init__(
         self, context: Context, *, store: ChannelStore, node: Node, identity: Identity

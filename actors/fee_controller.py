@@ -36,7 +36,7 @@ from messages.flow import FlowReport
 FIRST_S = 90.0
 CHANNELS_A_STEP = 20
 QUOTES_A_STEP = 5
-SLOTS_CALM_S, SLOTS_BUSY_S = 600.0, 60.0
+SLOTS_CALM_S, SLOTS_BUSY_S = 900.0, 60.0
 SHOWN = 10
 ALL_CHANNELS = 10_000
 PAUSES = frozenset({"paused", "configuration"})

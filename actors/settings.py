@@ -78,9 +78,7 @@ class Settings(HouseActor):
         outcome = set_value(self._book, message.key, message.raw, "revenue-config")
         change = self._apply(message, outcome)
         if change is not None:
-            if change.key == "paused" and change.new_value is False:
-                self._problems = ()
-                self._announce()
+            self._given(change)
             self.answer(message, _result(change))
 
     @handles(ResetSetting)
@@ -96,7 +94,14 @@ class Settings(HouseActor):
         if isinstance(outcome, SettingRefused):
             self.context.log.warn(f"setconfig {message.key}: {outcome.text}")
             return
-        self._take(*outcome)
+        book, change = outcome
+        try:
+            self._take(book, change)
+        except PortError as error:
+            # lightningd has stored it already, and at the next start the configuration wins.
+            self.context.log.warn(f"{change.key} holds, but a runtime value stays stored: {error}")
+            self._hold(book, change)
+        self._given(change)
 
     def _apply(self, command: Command, outcome: Outcome) -> Change | None:
         if isinstance(outcome, SettingRefused):
@@ -106,21 +111,34 @@ class Settings(HouseActor):
         try:
             self._take(book, change)
         except PortError as error:
-            self._announce()
-            self.refuse(command, f"{change.key} is unchanged: it could not be stored ({error})")
+            stands = f"{change.key} is unchanged"
+            if change.key == "paused" and change.new_value is True:
+                stands = "paused until the plugin stops"
+            self.refuse(command, f"{stands}: it could not be stored ({error})")
             return None
         return change
 
     def _take(self, book: SettingsBook, change: Change) -> None:
+        if change.changed:
+            self._save(book)
+        self._hold(book, change)
+
+    def _hold(self, book: SettingsBook, change: Change) -> None:
         for note in change.notes:
             self.context.log.info(note)
-        if not change.changed:
-            return
-        self._save(book)
-        self._book = book
-        # A setting that is given a usable value is no problem any more.
-        self._problems = tuple(p for p in self._problems if change.key not in p.split())
-        self._announce()
+        if change.key == "paused" and change.new_value is False:
+            self._gate.open(PAUSED)
+        if change.changed:
+            self._book = book
+            self._announce()
+
+    def _given(self, change: Change) -> None:
+        """A setting that is given a usable value is no problem any more; an unpause ends all."""
+        unpaused = change.key == "paused" and change.new_value is False
+        left = tuple(p for p in self._problems if not unpaused and change.key not in p.split())
+        if left != self._problems:
+            self._problems = left
+            self._announce()
 
     def _save(self, book: SettingsBook) -> None:
         rows = [(k, to_text(o.value), o.replaced) for k, o in sorted(book.overrides.items())]
@@ -139,7 +157,9 @@ class Settings(HouseActor):
 
     def _set_gate(self, book: SettingsBook) -> None:
         gate, config = self._gate, book.config
-        _switch(gate, PAUSED, "paused by the operator" if config.paused else None)
+        if config.paused:
+            # Opened by an unpause alone: a pause that could not be stored stands all the same.
+            gate.close(PAUSED, "paused by the operator")
         _switch(gate, DRY_RUN, "nothing is written to the node" if config.dry_run else None)
         _switch(gate, UNUSABLE, "; ".join(self._problems) or None)
         gate.open("starting")

@@ -13,6 +13,8 @@ from cl_revenue_ops.bootstrap import ACCOUNTANT, CHANNEL_REGISTRY, Core, House
 from cl_revenue_ops.callbook import INVALID_PARAMS, CallBook, failure
 from cl_revenue_ops.commands.binding import BadInput, bind, usage
 from cl_revenue_ops.commands.desk import VERSION, FrontDesk, HandOn, NotServed
+from cl_revenue_ops.commands.settings import close_at_once
+from cl_revenue_ops.commands.settings import close_at_once
 from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
 from cl_revenue_ops.config import SettingRefused, option_declarations, set_value
 from cl_revenue_ops.gate import WriteGate
@@ -179,6 +181,7 @@ class Facade:
         if isinstance(outcome, SettingRefused):
             raise RpcException(outcome.text, code=INVALID_PARAMS)
         book, change = outcome
+        close_at_once(self._gate, change)
         self._view.accept(book)
         self._options[option] = raw
         self._core.post.tell("settings", SettingConfigured(change.key, raw))

@@ -9,7 +9,7 @@ from typing import Any
 from pyln.client import Plugin
 from pyln.client.plugin import Request, RequestState, RpcException
 
-from cl_revenue_ops.callbook import one_line
+from cl_revenue_ops.callbook import INVALID_PARAMS, one_line
 
 METHOD_NOT_FOUND, INTERNAL_ERROR = -32601, -32603
 _MOST_DIGITS = 300
@@ -51,7 +51,8 @@ class GuardedPlugin(Plugin):  # type: ignore[misc]  # pyln-client ships no types
 
     def __init__(self) -> None:
         super().__init__()
-        self.handlers: dict[str, Handler] = {}
+        # pyln's own setconfig writes a traceback into the node's log for every refusal.
+        self.handlers: dict[str, Handler] = {"setconfig": self._set_option}
         self.notified: Callable[[str, object], None] = lambda topic, params: None
         self.before: Callable[[], object] = lambda: None
         self.skipped = 0
@@ -94,6 +95,21 @@ class GuardedPlugin(Plugin):  # type: ignore[misc]  # pyln-client ships no types
             self._dispatch_request(request)
         else:
             PluginRequest(request).error(METHOD_NOT_FOUND, f"unknown method {request.method}")
+
+    def _set_option(self, request: PluginRequest) -> None:
+        """setconfig: the option's `on_change` takes the value, or refuses it with RpcException."""
+        params = request.params if isinstance(request.params, dict) else {}
+        name = str(params.get("config"))
+        option = self.options.get(name)
+        if option is None or option.on_change is None:
+            request.error(INVALID_PARAMS, f"{name} is no option that can change at run time")
+            return
+        try:
+            option.on_change(self, name, params.get("val"))
+        except RpcException as refusal:
+            request.error(refusal.code, refusal.message)
+            return
+        request.result({})
 
     def _serve(self, handler: Handler, request: PluginRequest) -> None:
         try:

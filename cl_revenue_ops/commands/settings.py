@@ -9,6 +9,7 @@ from cl_revenue_ops.commands import values
 from cl_revenue_ops.commands.binding import BadInput, Param
 from cl_revenue_ops.commands.desk import FrontDesk, HandOn
 from cl_revenue_ops.config import (
+    Change,
     SettingRefused,
     SettingsBook,
     describe,
@@ -17,9 +18,19 @@ from cl_revenue_ops.config import (
     reset_value,
     set_value,
 )
+from cl_revenue_ops.gate import WriteGate
+from cl_revenue_ops.gate import WriteGate
 from messages.settings import ResetSetting, SetSetting
 
+_STOPS = {
+    "paused": ("paused", "paused by the operator"),
+    "dry_run": ("dry run", "nothing is written to the node"),
+}
 ACTIONS = ("get", "set", "reset", "list", "list-mutable")
+_CLOSING = {
+    "paused": ("paused", "paused by the operator"),
+    "dry_run": ("dry run", "nothing is written to the node"),
+}
 
 
 def _key(raw: object) -> str:
@@ -79,11 +90,21 @@ def _get(book: SettingsBook, key: str | None) -> dict[str, object]:
 
 def _set(desk: FrontDesk, book: SettingsBook, key: str, value: object) -> HandOn:
     outcome = set_value(book, key, value, "revenue-config")
-    change = _refuse_if(outcome)
-    if change.key == "paused" and change.new_value is True:
-        # Pausing must work even where nothing can be stored any more.
-        desk.gate.close("paused", "paused by the operator")
+    close_at_once(desk.gate, _refuse_if(outcome))
     return HandOn("settings", lambda i, to, by: SetSetting(i, to, by, key, value))
+
+
+def close_at_once(gate: WriteGate, change: Change) -> None:
+    """A pause or dry run holds before its answer goes out; its end waits for the Settings actor."""
+    if change.new_value is True and change.key in _CLOSING:
+        gate.close(*_CLOSING[change.key])
+
+
+def close_at_once(gate: WriteGate, change: Change) -> None:
+    """Stop the writes before their owner hears of it: that must work where nothing else does."""
+    reason = _STOPS.get(change.key)
+    if reason is not None and change.new_value is True:
+        gate.close(*reason)
 
 
 def _refuse_if(outcome: Any) -> Any:

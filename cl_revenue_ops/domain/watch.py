@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cl_revenue_ops.domain.flow_exposure import Carrying, exposure_s
 
-GAP_S = 1_500.0
+GAP_S = 2_250.0
 
 
 class Exposure(NamedTuple):

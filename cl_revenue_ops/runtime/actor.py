@@ -89,8 +89,10 @@ class MailboxActor(pykka.ThreadingActor):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self.actor_inbox = Inlet(context.mailbox, lambda: not context.lease.is_current())
-        self.actor_stopped = context.stopped
+        inlet = Inlet(context.mailbox, lambda: not context.lease.is_current())
+        # pykka's ref keeps both for itself; one that told an orphaned inbox would lose all.
+        self.actor_inbox = self.actor_ref.actor_inbox = inlet
+        self.actor_stopped = self.actor_ref.actor_stopped = context.stopped
 
     def enlist(self) -> None:
         """Register with pykka and start pykka's loop on a thread of its own.

@@ -160,13 +160,13 @@ class Nursery:
 
     def report_death(self, context: Context, poison: Message | None, error: BaseException) -> None:
         """File the poison, answer its caller, and tell the supervisor."""
-        name = _name_of(poison)
-        if not context.lease.is_current():
-            # It was written off, and its message with it.
-            self.post.dead_letters.add(self.clock.now(), context.address, poison, "stale")
-            return
+        name, current = _name_of(poison), context.lease.is_current()
         if poison is not None:
-            self.post.dead_letters.add(self.clock.now(), context.address, poison, "poison")
+            reason = "poison" if current else "stale"
+            self.post.dead_letters.add(self.clock.now(), context.address, poison, reason)
+        if not current:
+            # It was written off before, and answered for.
+            return
         if isinstance(poison, Command):
             self.post.refuse(poison, f"{context.address} failed: {_one_line(error)}")
         self.post.tell(

@@ -9,7 +9,7 @@ from cl_revenue_ops.ports import Clock
 from cl_revenue_ops.runtime.dead_letters import DeadLetters
 from cl_revenue_ops.runtime.lease import Fence
 from cl_revenue_ops.runtime.mailbox import COALESCED, FULL, Mailbox
-from messages.base import Command, LossyFact, Message, Refusal, Reply, Snapshot
+from messages.base import Command, Fact, LossyFact, Message, Refusal, Reply, Snapshot
 
 
 @dataclass
@@ -27,8 +27,9 @@ class PostOffice:
 
     A lossy fact that finds a full mailbox is dropped and counted, and the tick that
     `catch_up` names for its type is posted in its place, so that reconciliation begins at once.
-    A command to a full, failed or unknown address is refused at once. The newest snapshot of
-    each type is kept for those who boot later.
+    A command to a full, failed or unknown address is refused at once. A failed address keeps
+    facts for its next life up to its limit. The newest snapshot of each type is kept for those
+    who boot later.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class PostOffice:
         """Deliver to one address."""
         self.posted += 1
         box = self._boxes.get(address)
-        if box is None or (box.failed and isinstance(message, (Command, Reply))):
+        if box is None or (box.failed and _declines(box, message)):
             self._undeliverable(address, message, "failed" if box else "no such address")
             return
         verdict = box.mailbox.offer(message)
@@ -107,3 +108,10 @@ class PostOffice:
     def refuse(self, command: Command, reason: str) -> None:
         """Answer a command in place of its owner."""
         self.tell(command.reply_to, Refusal(command.call_id, reason))
+
+
+def _declines(box: Box, message: Message) -> bool:
+    """Whether a failed address does not take this: nobody may ever come to read it."""
+    if isinstance(message, Fact) and not isinstance(message, (Snapshot, LossyFact)):
+        return box.mailbox.depth() >= box.mailbox.limit
+    return isinstance(message, (Command, Reply))

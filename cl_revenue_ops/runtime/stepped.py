@@ -9,6 +9,8 @@ from cl_revenue_ops.runtime.actor import Context, MailboxActor
 from cl_revenue_ops.runtime.clock import VirtualClock
 from cl_revenue_ops.runtime.nursery import Factory, Nursery
 
+BURST = 100_000
+
 
 class StepFlag:
     """Stands in for an actor's stop event: lets pykka's loop run for exactly one message."""
@@ -80,11 +82,13 @@ class SteppedRuntime(Nursery):
 
     def advance(self, until_s: float) -> Advanced:
         """Fire every timer due up to `until_s` in order, each to quiescence; then it is then."""
-        fired, handled = 0, self.run()
+        fired, burst, handled = 0, 0, self.run()
         while True:
             due_s = self.timers.next_due_s()
             if due_s is None or due_s > until_s:
                 break
+            burst = burst + 1 if due_s <= self.clock.now() else 0
+            assert burst < BURST, "timers that are due at once never pass"
             self.clock.set(max(due_s, self.clock.now()))
             due = self.timers.pop_due(due_s)
             if due is None:

@@ -152,7 +152,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--attempts", type=float, default=50.0, help="payments tried per channel and day (50)"
     )
-    parser.add_argument("--step-s", type=float, default=300.0, help="seconds per step (300)")
+    parser.add_argument("--step-s", type=float, default=600.0, help="seconds per step (600)")
     parser.add_argument("--out", type=Path, help="directory of the page (a new temporary one)")
     parser.add_argument(
         "--plugin", type=Path, default=PLUGIN_FILE, help="plugin executable (this repository's)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-PARSE = -32700
 INVALID_REQUEST = -32600
 UNKNOWN_METHOD = -32601
 BAD_PARAMS = -32602

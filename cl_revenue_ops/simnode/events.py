@@ -57,7 +57,9 @@ def forward_event(
     event |= {"payment_hash": hash_, "in_channel": row.in_scid, "in_htlc_id": row.in_htlc_id}
     if row.out_scid is not None:
         event["out_channel"] = row.out_scid
-    event |= {"in_msat": row.in_msat, "out_msat": row.out_msat, "fee_msat": row.fee_msat}
+    event["in_msat"] = row.in_msat
+    if row.out_htlc_id is not None:
+        event |= {"out_msat": row.out_msat, "fee_msat": row.fee_msat}
     event["status"] = row.status
     if row.failcode is not None:
         event |= {"failcode": row.failcode, "failreason": FAILURES[row.failcode]}

@@ -270,9 +270,10 @@ def _old_fragment(
     parts = f'{{"in_channel":"{scid_text(in_scid)}","in_htlc_id":{in_htlc},"in_msat":{in_msat}'
     if out_scid:
         parts += f',"out_channel":"{scid_text(out_scid)}"'
+        # A forward that this node refused at once has no outgoing HTLC and so no amount for it.
         if out_htlc != ABSENT:
             parts += f',"out_htlc_id":{out_htlc}'
-        parts += f',"out_msat":{out_msat},"fee_msat":{in_msat - out_msat}'
+            parts += f',"out_msat":{out_msat},"fee_msat":{in_msat - out_msat}'
     parts += f',"status":"{STATUSES[status]}","style":"tlv","received_time":{received_s:.9f}'
     if failcode:
         parts += f',"failcode":{failcode},"failreason":"{FAILURES[failcode]}"'

@@ -15,6 +15,11 @@ class NotJson(ValueError):
     """The stream holds something that cannot be a JSON object."""
 
 
+def _no_number(word: str) -> None:
+    """Python writes and reads NaN and Infinity; JSON has neither and lightningd refuses them."""
+    raise ValueError(f"{word} is not JSON")
+
+
 class Framer:
     """Feed bytes, get the complete JSON objects; keeps the rest for the next call."""
 
@@ -35,7 +40,7 @@ class Framer:
             del self._buffer[:end]
             self._scanned = 0
             try:
-                value = json.loads(message)
+                value = json.loads(message, parse_constant=_no_number)
             except ValueError as wrong:
                 raise NotJson(str(wrong)) from None
             yield value

@@ -131,6 +131,7 @@ class SimulatedNode(Controls):
         """Serve the socket and start the plugin; SimRpcError if the plugin cannot start."""
         self._halt.clear()
         self.aborted = None
+        self.options.reboot()
         context = Context(
             self.world, self.options, self.plugins, self.autoclean, self.network_dir,
             stop_requested=threading.Event(), abort=self._abort,

@@ -63,27 +63,43 @@ def typed(kind: str, raw: Any) -> Any:
 
 
 class Options:
-    """All options by name. `configured` is the config file: it outlives a restart."""
+    """All options by name. `configured` is the config file: it outlives a restart.
+
+    What `setconfig` set as transient outlives the plugin but not the node.
+    """
 
     def __init__(self, era: Era, configured: dict[str, Any] | None = None) -> None:
         self._era = era
         self.configured = dict(configured or {})
+        self._transient: dict[str, Any] = {}
         self._table: dict[str, Option] = {}
+        self.reboot()
+
+    def reboot(self) -> None:
+        """The node starts: its own options alone, as its config file has them."""
+        self._transient.clear()
+        self._table.clear()
         for name, kind, default, dynamic in _BUILT_IN:
-            known = Option(name, kind, default, None, dynamic and era.at_least(23, 8))
-            self._add(known, self.configured)
+            self._add(Option(name, kind, default, None, dynamic and self._era.at_least(23, 8)), {})
 
     def _add(self, option: Option, given: Mapping[str, Any]) -> None:
         if option.name in self._table:
             raise BadOption(f"option {option.name} is already registered")
-        if option.name in given:
-            raw = given[option.name]
-            try:
-                raws = raw if isinstance(raw, list) else [raw]
-                option.values = [typed(option.kind, item) for item in raws]
-            except ValueError as wrong:
-                raise BadOption(f"--{option.name}: {wrong}") from None
-            option.source = "config"
+        layers = (
+            ("pluginstart", given),
+            ("setconfig transient", self._transient),
+            ("config", self.configured),
+        )
+        for source, layer in layers:
+            if option.name in layer:
+                raw = layer[option.name]
+                try:
+                    raws = raw if isinstance(raw, list) else [raw]
+                    option.values = [typed(option.kind, item) for item in raws]
+                except ValueError as wrong:
+                    raise BadOption(f"--{option.name}: {wrong}") from None
+                option.source = source
+                break
         self._table[option.name] = option
 
     def register(
@@ -93,7 +109,9 @@ class Options:
 
         `given` are values from this start alone, which go before those of the config file.
         """
-        values = {**self.configured, **given}
+        unknown = sorted(set(given) - {entry["name"] for entry in declared})
+        if unknown:
+            raise BadOption(f"unknown parameter {unknown[0]}")
         for entry in declared:
             kind = entry.get("type", "string")
             if kind == "flag" and entry.get("default") not in (None, False):
@@ -103,7 +121,7 @@ class Options:
                     entry["name"], kind, entry.get("default"), plugin,
                     bool(entry.get("dynamic", False)), bool(entry.get("multi", False)),
                 ),
-                values,
+                given,
             )  # fmt: skip
 
     def unregister(self, plugin: str) -> None:
@@ -138,7 +156,10 @@ class Options:
         As in lightningd the text is kept before its type is looked at.
         """
         option = self.find(name)
-        if not transient:
+        if transient:
+            self._transient[name] = raw
+        else:
+            self._transient.pop(name, None)
             self.configured[name] = raw
         option.source = "setconfig transient" if transient else "config.setconfig:2"
         raws = raw if isinstance(raw, list) else [raw]
@@ -164,10 +185,16 @@ class Options:
         return entry
 
     def listconfigs(self, name: str | None) -> dict[str, Any]:
-        """The result of listconfigs; before v23.08 a flat object."""
+        """The result of listconfigs without unset options; before v23.08 a flat object."""
         chosen = list(self._table.values()) if name is None else [self.find(name)]
         if self._era.at_least(23, 8):
-            return {"configs": {option.name: self.shown(option) for option in chosen}}
+            return {
+                "configs": {
+                    option.name: self.shown(option)
+                    for option in chosen
+                    if option.effective or option.kind == "flag"
+                }
+            }
         return {
             option.name: option.effective if option.multi else option.effective[0]
             for option in chosen

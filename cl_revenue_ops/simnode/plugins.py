@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from cl_revenue_ops.simnode.errors import FAILED, SimRpcError, bad_params
+from cl_revenue_ops.simnode.errors import PLUGIN_ERROR, SimRpcError, bad_params
 from cl_revenue_ops.simnode.faults import Faults
 from cl_revenue_ops.simnode.options import BadOption, Options
 from cl_revenue_ops.simnode.plugin_host import HANDSHAKE_S, PluginHost
@@ -113,7 +113,7 @@ class Plugins:
         }  # fmt: skip
         for host in list(self.hosts):
             for entry in host.manifest.get("rpcmethods", []):
-                shown[entry["name"]] = f"{entry['name']} {entry.get('usage', '')}".strip()
+                shown[entry["name"]] = f"{entry['name']} {entry.get('usage', '')}"
         return shown
 
     # -- notifications -------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Plugins:
     ) -> PluginHost:
         """Start a plugin process and do getmanifest and init.
 
-        -32602 if it runs already, -1 if it fails on the way; blocks up to 120 s for each step.
+        -32602 if it runs already, -3 if it fails on the way; blocks up to 120 s for each step.
         """
         if any(host.path == path and host.alive for host in self.hosts):
             raise bad_params(f"{path}: already registered")
@@ -166,7 +166,7 @@ class Plugins:
         except (SimRpcError, TimeoutError, BadOption) as wrong:
             host.kill()
             self._options.unregister(path)
-            raise SimRpcError(FAILED, f"{path}: {wrong}\n{host.stderr_tail()}") from wrong
+            raise SimRpcError(PLUGIN_ERROR, f"{path}: {wrong}\n{host.stderr_tail()}") from wrong
         self._tell_started(path, host.methods, True)
         return host
 

@@ -104,7 +104,8 @@ class Method:
     def describe(self, name: str) -> str:
         """The usage line that `help` shows."""
         parts = [p.name if p.required else f"[{p.name}]" for p in self.params]
-        return " ".join([name, *parts])
+        # lightningd leaves the space after the name of a method without parameters, too.
+        return f"{name} {' '.join(parts)}"
 
 
 def _refuse(name: str, what: str, value: Any) -> SimRpcError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,9 +25,11 @@ def setconfig(context: Context, args: Args) -> dict[str, Any]:
     value = _as_text(option, args)
     if option.plugin is not None:
         params = {"config": option.name} | ({} if value is None else {"val": value})
-        context.plugins.named(option.plugin).request("setconfig", params)
-    elif value is None:
-        raise bad_params("val: this option needs a value")
+        try:
+            context.plugins.named(option.plugin).request("setconfig", params)
+        except SimRpcError as refusal:
+            # lightningd makes an error of its own from the plugin's code and message.
+            raise SimRpcError(refusal.code, refusal.message) from None
     try:
         context.options.set(
             option.name, True if value is None else value, args.get("transient", False)
@@ -41,14 +44,25 @@ def setconfig(context: Context, args: Args) -> dict[str, Any]:
 
 def _as_text(option: Option, args: Args) -> Any:
     """The value as the plugin gets it: always text, a list of texts for a multi option."""
-    if option.kind == "flag" or "val" not in args:
+    value = args.get("val")
+    if option.kind == "flag":
+        if value is not None:
+            raise bad_params(f"{option.name} does not take a value")
         return None
-    value = args["val"]
-    if isinstance(value, list) and option.multi:
-        return [str(item) for item in value]
-    if isinstance(value, list | dict) or value is None:
-        raise bad_params("val: should be a string, a number or a boolean")
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if option.multi:
+        if not isinstance(value, list | None):
+            raise bad_params(f"{option.name} is a multi option: val must be an array")
+        return [_text(item) for item in value or []]
+    if isinstance(value, list):
+        raise bad_params(f"{option.name} is not a multi option: val must not be an array")
+    if value is None:
+        raise bad_params(f"{option.name} requires a value")
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """A string as it is, anything else as its JSON text."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def plugin(context: Context, args: Args) -> dict[str, Any]:
@@ -74,8 +88,9 @@ def _plugin_words(params: Any) -> tuple[str, str | None, Mapping[str, Any]]:
     words = [str(word) for word in params]
     if not words:
         raise bad_params("missing required parameter: subcommand")
-    pairs = [word.partition("=") for word in words[2:]]
-    return words[0], words[1] if len(words) > 1 else None, {key: val for key, _, val in pairs}
+    if len(words) > 2:
+        raise bad_params("Extra parameters must be in object")
+    return words[0], words[1] if len(words) > 1 else None, {}
 
 
 def help_(context: Context, args: Args) -> dict[str, Any]:

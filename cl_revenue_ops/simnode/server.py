@@ -22,11 +22,11 @@ from cl_revenue_ops.simnode import (
 )
 from cl_revenue_ops.simnode.errors import (
     INVALID_REQUEST,
-    PARSE,
     SHUTTING_DOWN,
     UNKNOWN_METHOD,
     NodeDown,
     SimRpcError,
+    bad_params,
 )
 from cl_revenue_ops.simnode.faults import Fault, Faults
 from cl_revenue_ops.simnode.framing import Framer, NotJson
@@ -126,7 +126,7 @@ class Server:
                     if self._context.stop_requested.is_set():
                         self._on_stop()
         except NotJson as wrong:
-            error = SimRpcError(PARSE, f"parse error: {wrong}")
+            error = SimRpcError(INVALID_REQUEST, f"Failed to parse RPC JSON response: {wrong}")
             with contextlib.suppress(OSError):
                 connection.sendall(_reply(None, error=error))
         except OSError:
@@ -154,7 +154,9 @@ class Server:
                 return None
             if fault is not None and fault.kind == "error":
                 raise SimRpcError(fault.code, fault.message)
-            result = self.call(method, request.get("params", {}))
+            if "params" not in request:
+                raise SimRpcError(INVALID_REQUEST, "No params")
+            result = self.call(method, request["params"])
             if "filter" in request:
                 result = apply_filter(_plain(result), request["filter"])
         except NodeDown:
@@ -176,12 +178,13 @@ class Server:
         """Run one command: lightningd's own or a plugin's; raises SimRpcError."""
         if not self._context.running():
             raise SimRpcError(SHUTTING_DOWN, "lightningd is shutting down")
-        if not isinstance(params, list | dict):
-            raise SimRpcError(INVALID_REQUEST, "Expected array or object for params")
         own = METHODS.get(method)
         if own is not None and own.available(self._context.world.era):
+            if not isinstance(params, list | dict):
+                raise bad_params("Expected array or object for params")
             args = own.bind(self._context.world.era, params)
             return own.handler(self._context, args)
+        # A plugin gets its params as they came, whatever they are.
         answer = self._context.plugins.route(method)
         if answer is None:
             raise SimRpcError(UNKNOWN_METHOD, f"Unknown command '{method}'")

@@ -203,7 +203,8 @@ def test_an_equal_decision_extends_the_channels_newest(fees: SqliteFeeStore) -> 
     again, third = fees.record("h", {}, [decision("a", 3.0), decision("b", 4.0, "moved")])
     assert again == first
     assert len({first, other, third}) == 3
-    assert fees.last_decisions("a", 5) == (StoredDecision(first, decision("a", 1.0), 3.0, 2, None),)
+    newest_body = decision("a", 1.0)._replace(body=decision("a", 3.0).body)
+    assert fees.last_decisions("a", 5) == (StoredDecision(first, newest_body, 3.0, 2, None),)
 
 
 @pytest.mark.parametrize(
