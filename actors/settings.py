@@ -58,8 +58,9 @@ class Settings(HouseActor):
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
         stored_version, rows = self._store.load()
-        root_seed = self._store.root_seed(fresh_root())
-        self.root_seed = root_seed if self._seed is None else self._seed
+        # A given seed leaves no trace: what it was given for shall be the same every time.
+        seed = self._seed
+        self.root_seed = self._store.root_seed(fresh_root()) if seed is None else seed
         boot = at_boot(self._raw_options(), [StoredOverride(*row) for row in rows], stored_version)
         self._adopt(boot)
         self._save(boot.book)
@@ -111,6 +112,7 @@ class Settings(HouseActor):
         try:
             self._take(book, change)
         except PortError as error:
+            self._set_gate(self._book)
             stands = f"{change.key} is unchanged"
             if change.key == "paused" and change.new_value is True:
                 stands = "paused until the plugin stops"

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple, Protocol
 
 INVALID_PARAMS = -32602
+
+
+class Rendered(str):
+    """JSON text that goes into an answer as it is, as the value of one of its top-level keys.
+
+    For what is large and changes rarely: it is written out once, not for each caller.
+    """
+
+    __slots__ = ()
+
+
+def render(body: object) -> str:
+    """An answer as JSON text; rendered values stand last."""
+    if not isinstance(body, dict):
+        return json.dumps(body, ensure_ascii=False)
+    plain = {key: value for key, value in body.items() if not isinstance(value, Rendered)}
+    parts = [json.dumps(plain, ensure_ascii=False)[1:-1]] if plain else []
+    parts += [f"{json.dumps(k)}: {v}" for k, v in body.items() if isinstance(v, Rendered)]
+    return "{" + ", ".join(parts) + "}"
 
 
 class Reply(Protocol):

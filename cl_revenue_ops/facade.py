@@ -14,7 +14,6 @@ from cl_revenue_ops.callbook import INVALID_PARAMS, CallBook, failure
 from cl_revenue_ops.commands.binding import BadInput, bind, usage
 from cl_revenue_ops.commands.desk import VERSION, FrontDesk, HandOn, NotServed
 from cl_revenue_ops.commands.settings import close_at_once
-from cl_revenue_ops.commands.settings import close_at_once
 from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
 from cl_revenue_ops.config import SettingRefused, option_declarations, set_value
 from cl_revenue_ops.gate import WriteGate

@@ -9,7 +9,7 @@ from typing import Any
 from pyln.client import Plugin
 from pyln.client.plugin import Request, RequestState, RpcException
 
-from cl_revenue_ops.callbook import INVALID_PARAMS, one_line
+from cl_revenue_ops.callbook import INVALID_PARAMS, one_line, render
 
 METHOD_NOT_FOUND, INTERNAL_ERROR = -32601, -32603
 _MOST_DIGITS = 300
@@ -27,18 +27,19 @@ class PluginRequest:
 
     def result(self, body: object) -> None:
         """Answer with a result."""
-        self._write({"result": body})
+        self._write(f'"result": {render(body)}')
 
     def error(self, code: int, text: str) -> None:
         """Answer with a JSON-RPC error; unlike pyln's, it carries no traceback."""
-        self._write({"error": {"code": code, "message": one_line(text)}})
+        self._write(f'"error": {render({"code": code, "message": one_line(text)})}')
 
-    def _write(self, outcome: dict[str, Any]) -> None:
+    def _write(self, outcome: str) -> None:
         request = self._request
         if request.state is not RequestState.PENDING:
             return
         request.state = RequestState.FINISHED
-        request._write_result({"jsonrpc": "2.0", "id": request.id, **outcome})
+        head = f'{{"jsonrpc": "2.0", "id": {json.dumps(request.id)}, '
+        request.plugin.write_text(head + outcome + "}")
 
 
 class GuardedPlugin(Plugin):  # type: ignore[misc]  # pyln-client ships no types
@@ -57,6 +58,13 @@ class GuardedPlugin(Plugin):  # type: ignore[misc]  # pyln-client ships no types
         self.before: Callable[[], object] = lambda: None
         self.skipped = 0
         self.failed = 0
+
+    def write_text(self, text: str) -> None:
+        """Send one JSON message to lightningd; safe from any thread."""
+        data = text.encode("utf-8", "replace") + b"\n\n"
+        with self.write_lock:
+            self.stdout.buffer.write(data)
+            self.stdout.flush()
 
     def serve(self, name: str, usage: str, help_text: str, handler: Handler) -> None:
         """Announce and serve a method; `usage` is its argument line."""

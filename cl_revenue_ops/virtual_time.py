@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 
 from cl_revenue_ops.callbook import INVALID_PARAMS
-from cl_revenue_ops.commands.binding import BadInput, Param, bind, quote
+from cl_revenue_ops.commands.binding import BadInput, Param, bind
+from cl_revenue_ops.config import echo
 from cl_revenue_ops.plugin import PluginRequest
 from cl_revenue_ops.runtime.stepped import SteppedRuntime
 
@@ -55,4 +56,4 @@ def advance(runtime: SteppedRuntime, request: PluginRequest) -> None:
 def _seconds(raw: object) -> float:
     if isinstance(raw, (int, float)) and not isinstance(raw, bool) and math.isfinite(raw):
         return float(raw)
-    raise BadInput(f"until must be Unix seconds, not {quote(raw)}")
+    raise BadInput(f"until must be Unix seconds, not {echo(raw)}")

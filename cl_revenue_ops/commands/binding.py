@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cl_revenue_ops.callbook import one_line
+from cl_revenue_ops.config import echo
 
 _NAMED = re.compile(r"([a-z][a-z_]*)=(.*)\Z", re.DOTALL)
 
@@ -66,7 +66,7 @@ def _from_object(
     names = {param.name for param in params}
     for key in raw:
         if key not in names:
-            raise BadInput(f"unknown argument {quote(key)}; {usage(method, params)}")
+            raise BadInput(f"unknown argument {echo(key)}; {usage(method, params)}")
     return {str(key): value for key, value in raw.items()}
 
 
@@ -79,7 +79,7 @@ def _from_list(method: str, params: Sequence[Param], raw: list[object]) -> dict[
         if named is not None:
             name, value = named.group(1), named.group(2)
             if name not in names:
-                raise BadInput(f"unknown argument {quote(name)}; {usage(method, params)}")
+                raise BadInput(f"unknown argument {echo(name)}; {usage(method, params)}")
         elif position >= len(names):
             raise BadInput(f"too many arguments; {usage(method, params)}")
         else:
@@ -90,8 +90,3 @@ def _from_list(method: str, params: Sequence[Param], raw: list[object]) -> dict[
         given[name] = value
     return given
 
-
-def quote(raw: object) -> str:
-    """Outside text for an error line: quoted, ASCII, short."""
-    text = one_line(raw if isinstance(raw, str) else repr(raw))
-    return repr(text if len(text) <= 60 else text[:57] + "...")

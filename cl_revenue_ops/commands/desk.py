@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cl_revenue_ops.callbook import Rendered, render
 from cl_revenue_ops.config import SettingsBook
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.gate import WriteGate
@@ -56,6 +57,7 @@ class FrontDesk:
         self.breakers = breakers
         self.counters = counters
         self.started_at_s = started_at_s
+        self._texts: dict[str, tuple[tuple[Any, ...], Rendered]] = {}
         self._index: tuple[int, dict[str, str], dict[str, ChannelEntry]] = (0, {}, {})
 
     def notice(self, name: str) -> Any:
@@ -75,6 +77,16 @@ class FrontDesk:
     def channels_of(self, peer_id: str) -> list[ChannelEntry]:
         """The open channels with this peer."""
         return [e for e in self.channels().values() if e.peer_id == peer_id and not e.closed]
+
+    def rendered(
+        self, name: str, sources: tuple[Any, ...], make: Callable[..., object]
+    ) -> Rendered:
+        """`make(*sources)` as JSON text, made anew only when one of the sources is another one."""
+        kept = self._texts.get(name)
+        if kept is None or any(a is not b for a, b in zip(kept[0], sources, strict=True)):
+            kept = sources, Rendered(render(make(*sources)))
+            self._texts[name] = kept
+        return kept[1]
 
     def _indexed(self) -> tuple[dict[str, str], dict[str, ChannelEntry]]:
         snapshot = self.notice("channel-registry")

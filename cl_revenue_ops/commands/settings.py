@@ -19,13 +19,8 @@ from cl_revenue_ops.config import (
     set_value,
 )
 from cl_revenue_ops.gate import WriteGate
-from cl_revenue_ops.gate import WriteGate
 from messages.settings import ResetSetting, SetSetting
 
-_STOPS = {
-    "paused": ("paused", "paused by the operator"),
-    "dry_run": ("dry run", "nothing is written to the node"),
-}
 ACTIONS = ("get", "set", "reset", "list", "list-mutable")
 _CLOSING = {
     "paused": ("paused", "paused by the operator"),
@@ -98,13 +93,6 @@ def close_at_once(gate: WriteGate, change: Change) -> None:
     """A pause or dry run holds before its answer goes out; its end waits for the Settings actor."""
     if change.new_value is True and change.key in _CLOSING:
         gate.close(*_CLOSING[change.key])
-
-
-def close_at_once(gate: WriteGate, change: Change) -> None:
-    """Stop the writes before their owner hears of it: that must work where nothing else does."""
-    reason = _STOPS.get(change.key)
-    if reason is not None and change.new_value is True:
-        gate.close(*reason)
 
 
 def _refuse_if(outcome: Any) -> Any:

@@ -35,7 +35,7 @@ def status(desk: FrontDesk) -> dict[str, object]:
             "dry_run": config.dry_run,
         },
         "forwards": desk.notice("accountant") or {},
-        "channel_states": _channel_states(desk),
+        "channel_states": desk.rendered("channel_states", _sources(desk), _channel_states),
         "recent_fee_changes": fees.get("recent", [])[:NEWEST],
         "recent_rebalances": [],
         "actors": _actors(desk, supervisor),
@@ -79,12 +79,16 @@ def hive_status(desk: FrontDesk) -> dict[str, object]:
     }
 
 
-def _channel_states(desk: FrontDesk) -> list[dict[str, object]]:
+def _sources(desk: FrontDesk) -> tuple[Any, Any]:
+    """What the channels' rows are made of: the last reading and the last analysis."""
+    return desk.notice("channel-registry"), desk.notice("flow-analyzer")
+
+
+def _channel_states(snapshot: Any, analysis: Any) -> list[dict[str, object]]:
     """One row per open channel with everything that clients read; no nulls among the numbers."""
-    snapshot = desk.notice("channel-registry")
-    flows = (desk.notice("flow-analyzer") or {}).get("channels", {})
     if snapshot is None:
         return []
+    flows = analysis["channels"] if analysis is not None else {}
     rows = [_channel_row(entry, flows.get(entry.channel_id)) for entry in _open(snapshot.channels)]
     rows.sort(key=lambda row: (str(row["state"]), -float(str(row["flow_ratio"]))))
     return rows

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from cl_revenue_ops.commands.binding import BadInput, quote
+from cl_revenue_ops.commands.binding import BadInput
+from cl_revenue_ops.config import echo
 
 _SCID = re.compile(r"[0-9]{1,8}[x:][0-9]{1,8}[x:][0-9]{1,5}\Z")
 _CHANNEL_ID = re.compile(r"[0-9a-f]{64}\Z")
@@ -25,7 +26,7 @@ def whole(name: str, least: int, most: int) -> Callable[[object], int]:
             value = int(raw)
         if value is None or not least <= value <= most:
             raise BadInput(
-                f"{name} must be a whole number from {least} to {most}, not {quote(raw)}"
+                f"{name} must be a whole number from {least} to {most}, not {echo(raw)}"
             )
         return value
 
@@ -41,7 +42,7 @@ def flag(name: str) -> Callable[[object], bool]:
             return True
         if text in _NO:
             return False
-        raise BadInput(f"{name} must be true or false, not {quote(raw)}")
+        raise BadInput(f"{name} must be true or false, not {echo(raw)}")
 
     return read
 
@@ -53,7 +54,7 @@ def word(name: str, choices: Mapping[str, object] | tuple[str, ...]) -> Callable
         text = raw.lower() if isinstance(raw, str) else ""
         if text in choices:
             return text
-        raise BadInput(f"{name} must be one of {', '.join(choices)}, not {quote(raw)}")
+        raise BadInput(f"{name} must be one of {', '.join(choices)}, not {echo(raw)}")
 
     return read
 
@@ -64,7 +65,7 @@ def scalar(name: str) -> Callable[[object], object]:
     def read(raw: object) -> object:
         if isinstance(raw, (str, int, float, bool)):
             return raw
-        raise BadInput(f"{name} must be a text, a number or true/false, not {quote(raw)}")
+        raise BadInput(f"{name} must be a text, a number or true/false, not {echo(raw)}")
 
     return read
 
@@ -81,7 +82,7 @@ def channel_name(name: str) -> Callable[[object], str]:
                 return text
         raise BadInput(
             f"{name} must be a short channel id such as 900000x12x0, a channel_id of 64 hex"
-            f" digits or a node id, not {quote(raw)}"
+            f" digits or a node id, not {echo(raw)}"
         )
 
     return read
@@ -98,7 +99,7 @@ def ppm_or_auto(name: str, most: int) -> Callable[[object], int | None]:
             return number(raw)
         except BadInput:
             raise BadInput(
-                f"{name} must be a whole number from 0 to {most} or auto, not {quote(raw)}"
+                f"{name} must be a whole number from 0 to {most} or auto, not {echo(raw)}"
             ) from None
 
     return read
