@@ -98,7 +98,9 @@ class FeeController(HouseActor):
         self._book.forget_closed(
             (e.channel_id for e in still_open), (e.peer_id for e in still_open)
         )
-        self._take_slots({e.channel_id: e.fact.htlcs_out for e in still_open}, message.read_at_s)
+        used = {e.channel_id: e.fact.htlcs_out for e in still_open}
+        if self._take_slots(used, message.read_at_s):
+            self.context.after(SLOTS_BUSY_S, SlotTick())
 
     @handles(FlowReport)
     def _flows(self, message: FlowReport) -> None:
@@ -239,7 +241,8 @@ class FeeController(HouseActor):
         (number,) = self._writer.record(self._book, [decision], by_hand=True)
         outcome = self._writer.carry_out(self._book, decision, number)
         text = "the controller manages its fee again" if had else "its fee was not pinned"
-        self._answer_hand(message, decision, f"{text}. {decision.sentence}", outcome)
+        why = decision.sentence if outcome in (FEE_SET, NOTHING) else f"Now {outcome}."
+        self._answer_hand(message, decision, f"{text}. {why}", outcome)
 
     def _pin(self, message: SetFeeByHand, sweep: Sweep, ppm: int) -> None:
         """Pin and write; a pin whose write did not happen is taken back: nothing has changed."""
@@ -277,7 +280,7 @@ class FeeController(HouseActor):
                 "pinned": channel_id in self._book.pins,
                 "written": outcome == FEE_SET,
                 "message": text,
-                **explain.fees(decision),
+                **explain.fees(decision, stands=outcome in (FEE_SET, NOTHING)),
             },
         )
 

@@ -105,8 +105,7 @@ class House:
 def build(core: Core, ports: Ports, view: SettingsView, *, seed: int | None, strict: bool) -> House:
     """The whole house on threads, or stepped where the clock is virtual; nothing runs yet."""
     runtime = _runtime(core, ports.log, view, seed, strict)
-    known = KnownIdentity()
-    children = _children(ports, known, seed)
+    children = _children(ports, seed)
     for address, _, factory, reads in children:
         runtime.add(address, Birth(factory, reads))
     runtime.add(SUPERVISOR, Birth(_supervisor(runtime, ports.gate, children, seed)))
@@ -146,82 +145,91 @@ def _runtime(
     )
 
 
-def _children(ports: Ports, known: KnownIdentity, seed: int | None) -> list[Child]:
-    """In boot order. Each factory imports its actor when it is born: numerics are slow to load."""
-    stores, node = ports.stores, ports.node
+class _Births:
+    """A factory per actor; each imports its actor when it is born: numerics are slow to load."""
 
-    def gateway(context: Context) -> MailboxActor:
+    def __init__(self, ports: Ports, seed: int | None) -> None:
+        self._ports = ports
+        self._stores = ports.stores
+        self._node = ports.node
+        self._known = KnownIdentity()
+        self._seed = seed
+
+    def gateway(self, context: Context) -> MailboxActor:
         from actors.gateway import Gateway
 
-        return Gateway(context, calls=ports.calls)
+        return Gateway(context, calls=self._ports.calls)
 
-    def settings(context: Context) -> MailboxActor:
+    def settings(self, context: Context) -> MailboxActor:
         from actors.settings import Settings
 
         return Settings(
             context,
-            store=stores.settings(context.lease),
-            identity=Identity(known, node(context.lease)),
-            raw_options=lambda: ports.raw_options,
-            gate=ports.gate,
-            seed=seed,
+            store=self._stores.settings(context.lease),
+            identity=Identity(self._known, self._node(context.lease)),
+            raw_options=lambda: self._ports.raw_options,
+            gate=self._ports.gate,
+            seed=self._seed,
         )
 
-    def storekeeper(context: Context) -> MailboxActor:
+    def storekeeper(self, context: Context) -> MailboxActor:
         from actors.storekeeper import Storekeeper
 
-        return Storekeeper(context, store=stores.care(context.lease), identity=Identity(known))
+        store = self._stores.care(context.lease)
+        return Storekeeper(context, store=store, identity=Identity(self._known))
 
-    def node_reader(context: Context) -> MailboxActor:
+    def node_reader(self, context: Context) -> MailboxActor:
         from actors.node_reader import NodeReader
 
-        return NodeReader(context, node=node(context.lease))
+        return NodeReader(context, node=self._node(context.lease))
 
-    def registry(context: Context) -> MailboxActor:
+    def channel_registry(self, context: Context) -> MailboxActor:
         from actors.channel_registry import ChannelRegistry
 
         return ChannelRegistry(
             context,
-            store=stores.channels(context.lease),
-            node=node(context.lease),
-            identity=Identity(known),
+            store=self._stores.channels(context.lease),
+            node=self._node(context.lease),
+            identity=Identity(self._known),
         )
 
-    def accountant(context: Context) -> MailboxActor:
+    def accountant(self, context: Context) -> MailboxActor:
         from actors.accountant import Accountant
 
-        return Accountant(context, store=stores.forwards(context.lease), identity=Identity(known))
+        store = self._stores.forwards(context.lease)
+        return Accountant(context, store=store, identity=Identity(self._known))
 
-    def flow_analyzer(context: Context) -> MailboxActor:
+    def flow_analyzer(self, context: Context) -> MailboxActor:
         from actors.flow_analyzer import FlowAnalyzer
 
-        return FlowAnalyzer(context, store=stores.flow(context.lease), identity=Identity(known))
+        store = self._stores.flow(context.lease)
+        return FlowAnalyzer(context, store=store, identity=Identity(self._known))
 
-    def fee_controller(context: Context) -> MailboxActor:
+    def fee_controller(self, context: Context) -> MailboxActor:
         from actors.fee_controller import FeeController
 
         return FeeController(
             context,
-            store=stores.fees(context.lease),
-            node=node(context.lease),
-            identity=Identity(known),
-            gate=ports.gate,
+            store=self._stores.fees(context.lease),
+            node=self._node(context.lease),
+            identity=Identity(self._known),
+            gate=self._ports.gate,
         )
 
+
+def _children(ports: Ports, seed: int | None) -> list[Child]:
+    """Who lives in the house, in boot order: address, kind, factory, and the facts it reads."""
+    births = _Births(ports, seed)
+    channels, flows = (ConfigChanged, ChannelSnapshot), (ConfigChanged, ChannelSnapshot, FlowReport)
     return [
-        ("gateway", LOAD_BEARING, gateway, ()),
-        ("settings", LOAD_BEARING, settings, ()),
-        ("storekeeper", OPTIONAL, storekeeper, (ConfigChanged,)),
-        ("node-reader", OPTIONAL, node_reader, (ConfigChanged,)),
-        (CHANNEL_REGISTRY, LOAD_BEARING, registry, (ConfigChanged,)),
-        (ACCOUNTANT, LOAD_BEARING, accountant, (ConfigChanged, ForwardSeen)),
-        ("flow-analyzer", LOAD_BEARING, flow_analyzer, (ConfigChanged, ChannelSnapshot)),
-        (
-            "fee-controller",
-            SUSPENDED,
-            fee_controller,
-            (ConfigChanged, ChannelSnapshot, FlowReport),
-        ),
+        ("gateway", LOAD_BEARING, births.gateway, ()),
+        ("settings", LOAD_BEARING, births.settings, ()),
+        ("storekeeper", OPTIONAL, births.storekeeper, (ConfigChanged,)),
+        ("node-reader", OPTIONAL, births.node_reader, (ConfigChanged,)),
+        (CHANNEL_REGISTRY, LOAD_BEARING, births.channel_registry, (ConfigChanged,)),
+        (ACCOUNTANT, LOAD_BEARING, births.accountant, (ConfigChanged, ForwardSeen)),
+        ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
+        ("fee-controller", SUSPENDED, births.fee_controller, flows),
     ]
 
 

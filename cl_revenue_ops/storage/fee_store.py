@@ -53,7 +53,7 @@ class SqliteFeeStore(Repository):
         change of a fee is lost from the record. One that is extended has no outcome again until
         the repetition has its own.
         """
-        durable = any(row.by_hand or row.new_ppm not in (None, row.old_ppm) for row in decisions)
+        durable = any(row.by_hand or row.action == "set" for row in decisions)
         with self._writing(durable) as connection:
             connection.execute("REPLACE INTO fee_header (only, header) VALUES (1, ?)", (header,))
             _save_states(connection, states)

@@ -134,7 +134,7 @@ def threaded_ping_pong(rounds: int) -> float:
 
 def main() -> None:
     """Run each three times and print the best."""
-    rows = (
+    rows: tuple[tuple[str, Callable[[], float]], ...] = (
         ("stepped, two actors, messages/s", lambda: stepped_ping_pong(200_000)),
         ("stepped, one to ten, messages/s", lambda: stepped_fan_out(20_000)),
         ("threads, two actors, round trips/s", lambda: threaded_ping_pong(10_000)),

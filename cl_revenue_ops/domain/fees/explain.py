@@ -25,9 +25,13 @@ def row(decision: FeeDecision, *, by_hand: bool) -> DecisionRow:
     )
 
 
-def fees(decision: FeeDecision) -> dict[str, int | None]:
-    """The fee before and after, in ppm, by the names that clients read."""
-    new_ppm = decision.target.ppm if decision.target is not None else None
+def fees(decision: FeeDecision, *, stands: bool) -> dict[str, int | None]:
+    """The fee before and after, in ppm, by the names that clients read.
+
+    Where the decision does not stand on the node, the fee after is the one before.
+    """
+    after = decision.target if stands else decision.seen
+    new_ppm = after.ppm if after is not None else None
     old_ppm = decision.seen.ppm if decision.seen is not None else None
     return {"old_fee_ppm": old_ppm, "new_fee_ppm": new_ppm, "fee_ppm": new_ppm}
 
@@ -37,6 +41,7 @@ def change(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object
     decision = stored.row
     body = json.loads(decision.body)
     return {
+        "id": stored.decision_id,
         "channel_id": scids.get(decision.channel_id, body["inputs"]["facts"]["scid"]),
         "peer_id": body["inputs"]["facts"]["peer_id"],
         "old_fee_ppm": decision.old_ppm,

@@ -1,0 +1,198 @@
+"""Writes the reference page of the commands, docs/reference/commands.md, from their table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cl_revenue_ops.commands.binding import Param, usage
+from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
+
+_INTRODUCTION = """\
+# Commands
+
+This page is generated from the table of commands in `cl_revenue_ops/commands/table.py`.
+
+Arguments come in three forms, which mean the same: a list (`[scid, 300]`), an object
+(`{"channel_id": scid, "fee_ppm": 300}`), or a list with `name=value` texts among its items
+(`[scid, "fee_ppm=300"]`), which is what `lightning-cli` sends where only a later word has a `=`.
+Numbers and switches may be texts. No arguments may be `[]`, `{}` or `null`.
+
+What comes back:
+
+- **Carried out**: a result without the key `error`.
+- **The arguments are at fault** (unknown, missing, doubled, out of range, no such channel): the
+  JSON-RPC error -32602 with one line of ASCII that says what to do. Nothing has changed.
+- **Sound, but refused or failed** (paused, no database, node out of reach, too many open calls): a
+  result `{"status": "error", "error": text, "success": false}`. Nothing has changed, unless the
+  text says that this is not known.
+- **No answer of the owner within 60 s**: the same, with a text that says so.
+
+Where a channel is asked for, it may be named by its short channel id (`900000x12x0`, also with
+colons, also one that it had before a splice, also its local alias), by its channel_id (64 hex
+digits), or, where the peer has only one open channel, by the peer's node id.
+"""
+
+_VIRTUAL = """\
+## dev-revenue-advance
+
+Exists only where the process was started with `REVENUE_OPS_VIRTUAL_CLOCK` (Unix seconds) in its
+environment, as simulators do. `until` (Unix seconds) moves the virtual clock: every timer due up to
+then fires in order, each until nothing is left to do. Answers `now`, `timers`, `messages`, `next`
+(the next timer, or null). An `until` before now is refused with -32602. See
+[simnode.md](../specs/simnode.md).
+"""
+
+
+@dataclass(frozen=True)
+class CommandText:
+    """What the page says of one command beyond its table row; `parameters` by their names."""
+
+    answer: str
+    served: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+_IN_MEMORY = "On the I/O thread, from memory: at once, also when database or node are out of reach."
+_CHANNEL = "a channel by any of its names; without it all channels"
+
+TEXTS: Mapping[str, CommandText] = {
+    "revenue-status": CommandText(
+        "Health first: `safe_mode` with its reason, `degraded`, `writes_allowed` and every reason"
+        " why not, `problems` of the configuration; then `version`, `uptime_s`, `config`; totals of"
+        " `forwards`; `channel_states`, one row an open channel; the ten newest"
+        " `recent_fee_changes`; `actors` with state, restarts and waiting messages; `dead_letters`,"
+        " `breakers`, counters of `notifications`, `database`. Field by field:"
+        " [api.md](../specs/api.md).",
+        _IN_MEMORY,
+    ),
+    "revenue-hive-status": CommandText(
+        "`mode` (in this version always `standalone`), the setting, `features` (all false),"
+        " `recommendations` in words, `hive_config`.",
+        _IN_MEMORY,
+    ),
+    "revenue-config": CommandText(
+        "`get`: all values with the `version` of the set; with a key its row: value, default,"
+        " configured value, `source` (default, config file, setconfig or runtime), bounds, unit."
+        " `list`: the rows of all settings. `list-mutable`: the keys that can change at run time."
+        " `set` and `reset`: `status`, `key`, `old_value`, `new_value`, `version`; `reset` also a"
+        " `message`.",
+        "Reading: on the I/O thread, from memory. `set` and `reset`: by the Settings actor, stored"
+        " before the answer. `set paused true` closes the gate before anything is stored.",
+        {
+            "action": "get, set, reset, list or list-mutable",
+            "key": "a setting by its key or its option name, with `-` or `_`",
+            "value": "for `set`: a text, number or switch within the bounds of the setting",
+        },
+        (
+            "an unknown key (the nearest known one is named), a value of the wrong type or out of"
+            " bounds, a contradiction between two settings, or `db_path`, which can only change in"
+            " the config file: -32602",
+            "a change that could not be stored: a result with `error`; the value is as before,"
+            " only a pause holds all the same",
+        ),
+        (
+            "revenue-config get min_fee_ppm",
+            "revenue-config set min_fee_ppm 25",
+            "revenue-config set paused true",
+            "revenue-config reset min_fee_ppm",
+        ),
+    ),
+    "revenue-analyze": CommandText(
+        "With a channel: `channel` (its scid) and `analysis`, the figures of its flow, defined in"
+        " [flow.md](../specs/flow.md). Without: `status`, `channels` (how many), `message`.",
+        "By the FlowAnalyzer. Every analysis takes in all that is new of all channels; the"
+        " argument only chooses what is answered.",
+        {"channel_id": _CHANNEL},
+        ("an analysis that cannot read the forward log: a result with `error`",),
+        ("revenue-analyze", "revenue-analyze 900000x12x0"),
+    ),
+    "revenue-set-fee": CommandText(
+        "`status` and `success`, which agree; `channel` (scid), `channel_id`, `old_fee_ppm`,"
+        " `new_fee_ppm` (also as `fee_ppm`): the fee decided on; `pinned`; `written`: false where"
+        " it stood already, or where `auto` gave the channel back while the gate was closed, so"
+        " that `old_fee_ppm` still stands; `message`. A pin holds until `auto`, over restarts; the"
+        " base fee becomes that of `revenue-ops-base-fee-msat`.",
+        "By the FeeController: it reads the node, stores the decision, writes it through the gate,"
+        " and records what came of it.",
+        {
+            "channel_id": "the channel, by any of its names",
+            "fee_ppm": "0 to 100000, or `auto` to give the channel back to the controller",
+            "force": "true allows a fee outside min_fee_ppm..max_fee_ppm",
+        },
+        (
+            "a fee outside the bounds without `force`, a peer with several channels: -32602",
+            "paused, dry run, safe mode, a peer that is away, a refusal of the node: a result with"
+            " `error`; no pin is kept and the fee is as before. Where the node did not answer a"
+            " write, the channel is read again; `unknown` in the text says that this failed too",
+        ),
+        (
+            "revenue-set-fee 900000x12x0 300",
+            "revenue-set-fee 900000x12x0 9000 force=true",
+            "revenue-set-fee 900000x12x0 auto",
+        ),
+    ),
+    "revenue-fee-debug": CommandText(
+        "`channels`, each with its last decision: `sentence` (what was decided), `skip_reason` "
+        "(null where a fee was to be set), `outcome` (what became of it), `fee_ppm`, "
+        "`target_ppm`, `wanted_ppm`, `whose` fee stands, `repeats` of equal decisions, and "
+        "`record`: every input, the verdict of every stage, all that forbade a write. `summary` "
+        "counts them; `trouble` says what the last cycle could not read. The rules: "
+        "[fees-first-form.md](../specs/fees-first-form.md).",
+        "By the FeeController, from its store.",
+        {"channel_id": _CHANNEL},
+        (),
+        ("revenue-fee-debug", "revenue-fee-debug 900000x12x0"),
+    ),
+}
+
+
+def reference_markdown() -> str:
+    """The whole content of the page; ends with one newline."""
+    contents = "".join(f"- [{c.name}](#{c.name}): {c.help}\n" for c in COMMANDS)
+    sections = [_section(command, TEXTS[command.name]) for command in COMMANDS]
+    return "\n".join([_INTRODUCTION, contents, *sections, _VIRTUAL])
+
+
+def _section(command: RpcCommand, text: CommandText) -> str:
+    lines = [
+        f"## {command.name}",
+        command.help,
+        _usage_line(command),
+        _parameter_table(command.params, text.parameters),
+        f"**Answers.** {text.answer}",
+        f"**Served.** {text.served}",
+        _listed("**Refused.**", text.refusals),
+        _fenced(text.examples),
+    ]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _listed(title: str, lines: tuple[str, ...]) -> str:
+    return "\n\n".join([title, "\n".join(f"- {line}" for line in lines)]) if lines else ""
+
+
+def _fenced(examples: tuple[str, ...]) -> str:
+    lines = "\n".join(f"lightning-cli {example}" for example in examples)
+    return f"```bash\n{lines}\n```" if examples else ""
+
+
+def _usage_line(command: RpcCommand) -> str:
+    line = usage(command.name, command.params).removeprefix("usage: ")
+    return f"`{line}`" if command.params else "Takes no arguments."
+
+
+def _parameter_table(params: tuple[Param, ...], meanings: Mapping[str, str]) -> str:
+    assert {param.name for param in params} == set(meanings), "every parameter is explained"
+    if not params:
+        return ""
+    rows = "".join(f"| `{p.name}` | {_needed(p)} | {meanings[p.name]} |\n" for p in params)
+    return f"| parameter | | meaning |\n|---|---|---|\n{rows}".rstrip()
+
+
+def _needed(param: Param) -> str:
+    if param.required:
+        return "required"
+    return "optional" if param.default is None else f"default {str(param.default).lower()}"
