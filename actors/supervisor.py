@@ -249,7 +249,6 @@ class Supervisor(HouseActor):
     def _leave_safe_mode(self, reason: str) -> None:
         self._safe_mode, self._whole_since_s = None, None
         self.context.cancel(SafeModeDue.__name__)
-        self._house.clear()
         self._gate.open(SAFE_MODE)
         for child in self._children.values():
             if child.kind == restart.SUSPENDED and child.state == "ready":

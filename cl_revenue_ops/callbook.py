@@ -9,6 +9,7 @@ from itertools import count
 from typing import NamedTuple, Protocol
 
 INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
 
 
 class Rendered(str):
@@ -69,9 +70,14 @@ class CallBook:
     def answer(self, call_id: str, result: object) -> bool:
         """Close with a result; False when it is closed already."""
         call = self._close(call_id)
-        if call is not None:
+        if call is None:
+            return False
+        try:
             call.reply.result(result)
-        return call is not None
+        except (TypeError, ValueError, RecursionError) as error:
+            # An answer that is no JSON is our fault; its caller must not wait for ever.
+            call.reply.error(INTERNAL_ERROR, f"the answer could not be written: {error}")
+        return True
 
     def refuse(self, call_id: str, reason: str, invalid: bool) -> bool:
         """Close with -32602 where the arguments were at fault, else with a truthful error."""

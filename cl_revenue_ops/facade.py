@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -215,10 +216,16 @@ class _NodeLog:
         self._plugin = plugin
 
     def info(self, text: str) -> None:
-        self._plugin.log(text, level="info")
+        self._say(text, "info")
 
     def warn(self, text: str) -> None:
-        self._plugin.log(text, level="warn")
+        self._say(text, "warn")
+
+    def _say(self, text: str, level: str) -> None:
+        # Whoever logs has more important things to do than to fail because of it: the pipe may
+        # be gone already.
+        with contextlib.suppress(OSError, ValueError):
+            self._plugin.log(text, level=level)
 
 
 def main() -> None:

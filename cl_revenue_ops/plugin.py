@@ -9,9 +9,9 @@ from typing import Any
 from pyln.client import Plugin
 from pyln.client.plugin import Request, RequestState, RpcException
 
-from cl_revenue_ops.callbook import INVALID_PARAMS, one_line, render
+from cl_revenue_ops.callbook import INTERNAL_ERROR, INVALID_PARAMS, one_line, render
 
-METHOD_NOT_FOUND, INTERNAL_ERROR = -32601, -32603
+METHOD_NOT_FOUND = -32601
 _MOST_DIGITS = 300
 
 Handler = Callable[["PluginRequest"], None]

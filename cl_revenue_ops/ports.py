@@ -44,8 +44,11 @@ class WriteRefused(PortError):
     """The write gate is closed: nothing was sent; the message says why."""
 
 
-class StaleGeneration(PortError):
-    """The caller has been replaced by a successor; it may not act any more."""
+class StaleGeneration(Exception):
+    """The caller has been replaced by a successor; it may not act any more.
+
+    No PortError: who handles a fault of the world must not take this for one and go on.
+    """
 
 
 class StoreDamaged(PortError):

@@ -40,7 +40,6 @@ class CrashReport(Control):
     generation: int
     poison: str
     error: str
-    while_booting: bool = False
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,6 @@ class Nursery:
                 context.generation,
                 name,
                 _one_line(error),
-                while_booting=isinstance(poison, Boot),
             ),
         )
         self.log.warn(

@@ -45,7 +45,6 @@ class PostOffice:
         self._readers: dict[type[Message], tuple[str, ...]] = {}
         self._retained: dict[type[Message], Snapshot] = {}
         self.delivered: Callable[[str], object] = lambda address: None
-        self.posted = 0
 
     def add(self, address: str, box: Box, reads: Iterable[type[Message]] = ()) -> None:
         """Give an address its box and subscribe it to types of facts, for the process's life."""
@@ -79,7 +78,6 @@ class PostOffice:
 
     def tell(self, address: str, message: Message) -> None:
         """Deliver to one address."""
-        self.posted += 1
         box = self._boxes.get(address)
         if box is None or (box.failed and _declines(box, message)):
             self._undeliverable(address, message, "failed" if box else "no such address")
