@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity, KnownIdentity
@@ -123,26 +124,18 @@ def _runtime(
     def handler_deadline_s() -> float:
         return float(view.config.rpc_timeout_seconds)
 
+    parts: dict[str, Any] = {
+        "clock": core.clock,
+        "post": core.post,
+        "timers": core.timers,
+        "board": core.board,
+        "log": log,
+        "handler_deadline_s": handler_deadline_s,
+        "strict": strict,
+    }
     if isinstance(core.clock, VirtualClock):
-        return SteppedRuntime(
-            seed=seed or 0,
-            clock=core.clock,
-            post=core.post,
-            timers=core.timers,
-            board=core.board,
-            log=log,
-            handler_deadline_s=handler_deadline_s,
-            strict=strict,
-        )
-    return ThreadedRuntime(
-        clock=core.clock,
-        post=core.post,
-        timers=core.timers,
-        board=core.board,
-        log=log,
-        handler_deadline_s=handler_deadline_s,
-        strict=strict,
-    )
+        return SteppedRuntime(seed=seed or 0, **parts)
+    return ThreadedRuntime(**parts)
 
 
 class _Births:

@@ -1,4 +1,4 @@
-"""Live forwards: a sustained stream of forward_event without a drop, and its cost on the I/O thread."""
+"""Live forwards: a sustained stream of forward_event, and its cost on the I/O thread."""
 
 from __future__ import annotations
 
