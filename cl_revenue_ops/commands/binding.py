@@ -89,4 +89,3 @@ def _from_list(method: str, params: Sequence[Param], raw: list[object]) -> dict[
             raise BadInput(f"{name} is given twice; {usage(method, params)}")
         given[name] = value
     return given
-

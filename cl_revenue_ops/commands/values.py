@@ -25,9 +25,7 @@ def whole(name: str, least: int, most: int) -> Callable[[object], int]:
         elif isinstance(raw, str) and raw.isascii() and _WHOLE.match(raw):
             value = int(raw)
         if value is None or not least <= value <= most:
-            raise BadInput(
-                f"{name} must be a whole number from {least} to {most}, not {echo(raw)}"
-            )
+            raise BadInput(f"{name} must be a whole number from {least} to {most}, not {echo(raw)}")
         return value
 
     return read

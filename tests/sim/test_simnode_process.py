@@ -228,7 +228,11 @@ class TestStop:
             node.call("plugin", ["start", PLUGIN[1]])
         assert twice.value.code == -32602
         node.plugin.kill()
-        node.call("plugin", ["start", PLUGIN[1], "recording-word=again"])
+        with pytest.raises(SimRpcError) as positional:
+            node.call("plugin", ["start", PLUGIN[1], "recording-word=again"])
+        assert positional.value.code == -32602
+        wanted = {"subcommand": "start", "plugin": PLUGIN[1], "recording-word": "again"}
+        node.call("plugin", wanted)
         boot = node.call("revenue-boot")
         assert boot["options"]["recording-word"] == "again"
         assert boot["configuration"]["startup"] is False

@@ -106,7 +106,7 @@ class TestParameters:
         answers = [json.loads(part) for part in received.split(b"\n\n") if part]
         assert [answer["id"] for answer in answers] == ["a", "b", "c", None]
         codes = [answer.get("error", {}).get("code") for answer in answers]
-        assert codes == [None, -32600, -32601, -32700]
+        assert codes == [None, -32602, -32601, -32600]
 
     def test_filter_keeps_what_is_asked_for(self, node: SimulatedNode) -> None:
         wanted = {"channels": [{"channel_id": True, "updates": {"remote": True}}]}
