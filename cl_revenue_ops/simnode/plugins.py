@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -155,6 +156,8 @@ class Plugins:
         """
         if any(host.path == path and host.alive for host in self.hosts):
             raise bad_params(f"{path}: already registered")
+        if path not in self.launches and not os.access(path, os.X_OK):
+            raise bad_params(f"{path} is not executable")
         launch = self.launches.get(path) or Launch(_command(path), {})
         version = {"LIGHTNINGD_PLUGIN": "1", "LIGHTNINGD_VERSION": self._world.era.version}
         host = PluginHost(

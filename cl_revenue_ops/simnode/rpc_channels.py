@@ -121,6 +121,7 @@ def _policies(world: World, channel: Channel) -> dict[str, Any]:
     if channel.ignore_fee_limits:
         shown["ignore_fee_limits"] = True
     if world.era.at_least(24, 2):
+        shown["lost_state"] = False
         shown["updates"] = {"local": _update(channel.policy)}
         if channel.remote_policy is not None:
             shown["updates"]["remote"] = _update(channel.remote_policy)

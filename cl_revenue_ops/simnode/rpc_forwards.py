@@ -62,11 +62,14 @@ def wait(context: Context, args: Args) -> dict[str, Any]:
     if not world.era.at_least(*_SINCE[subsystem]):
         raise bad_params(f"subsystem: unknown subsystem {subsystem}")
     with world.changed:
+        waited = False
         while (reached := _index_value(world, subsystem, index)) < args["nextvalue"]:
+            waited = True
             if not context.running():
                 raise NodeDown("the node stopped while a wait was pending")
             world.changed.wait(_POLL_S)
-        return {"subsystem": subsystem, index: reached, **_details(world, subsystem, index)}
+        details = _details(world, subsystem, index) if waited else {}
+        return {"subsystem": subsystem, index: reached, **details}
 
 
 def _index_value(world: World, subsystem: str, index: str) -> int:
@@ -86,7 +89,7 @@ def _index_value(world: World, subsystem: str, index: str) -> int:
 
 
 def _details(world: World, subsystem: str, index: str) -> dict[str, Any]:
-    """The part of the newest row that lightningd adds to the answer for forwards."""
+    """The part of the newest row that lightningd adds when it had to wait for it."""
     log = world.forwards
     if subsystem != "forwards" or index == "deleted" or not log.created_max:
         return {}
