@@ -236,8 +236,9 @@ class FeeController(HouseActor):
             self._pin(message, sweep, message.ppm)
 
     def _unpin(self, message: SetFeeByHand, sweep: Sweep) -> None:
-        had = self._book.pins.pop(message.channel_id, None)
-        decision = self._book.decide(sweep.facts[message.channel_id], sweep.situation)
+        fact = sweep.facts[message.channel_id]
+        had = self._book.give_back(fact)
+        decision = self._book.decide(fact, sweep.situation)
         (number,) = self._writer.record(self._book, [decision], by_hand=True)
         outcome = self._writer.carry_out(self._book, decision, number)
         text = "the controller manages its fee again" if had else "its fee was not pinned"

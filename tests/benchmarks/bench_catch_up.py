@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> dict[str, float]:
     parser.add_argument("--channels", type=int, default=200)
     parser.add_argument("--events-per-s", type=int, default=0, help="live forwards meanwhile")
     options = parser.parse_args(arguments)
+    # The node and the client that waits for the status share this process's interpreter.
+    sys.setswitchinterval(0.0005)
     node = SimulatedNode([sys.executable, str(ENTRY)])
     scids = _open_channels(node, options.channels)
     node.world.forwards.preload(_history(scids, options.forwards))

@@ -106,3 +106,19 @@ def test_quotes_are_due_when_old_and_soon_after_a_failure() -> None:
     assert not quote_book.due(failed, PEER, 9e6 + RETRY_S - 1)
     assert quote_book.due(failed, PEER, 9e6 + RETRY_S)
     assert quote_book.price_into(failed, PEER) == price
+
+
+def test_giving_a_channel_back_ends_the_hold_on_a_foreign_fee() -> None:
+    book = FeeBook()
+    book.decide(fact(), at(0.0))
+    assert book.decide(fact(900), at(1_800.0)).code == "foreign_fee_held"
+    assert not book.give_back(fact(900))
+    assert book.decide(fact(900), at(3_600.0)).whose == "ours"
+
+
+def test_giving_a_channel_back_ends_its_pin() -> None:
+    book = FeeBook()
+    book.decide(fact(), at(0.0))
+    book.pins[A] = Pin(321, None, "by hand", 10.0)
+    assert book.give_back(fact(321))
+    assert book.pins == {}

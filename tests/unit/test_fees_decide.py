@@ -280,17 +280,19 @@ def test_a_pin_at_first_contact_does_not_wait() -> None:
     assert Node(Fee(137, 0)).cycle(pin=Pin(50, None, "static", NOW)).target == Fee(50, 0)
 
 
-def test_the_later_will_counts_between_a_pin_and_a_foreign_fee() -> None:
+def test_an_order_holds_against_another_writer_and_says_so() -> None:
     node = Node(Fee(50, 0), known(Fee(50, 0)))
     pin = Pin(50, None, "static", NOW)
     node.cycle(pin=pin)
     node.fee = Fee(999, 0)
-    assert node.cycle(pin=pin).code == "foreign_fee_held"
-    ordered_again = pin._replace(set_at_s=node.now_s + 60)
-    assert node.cycle(pin=ordered_again).target == Fee(50, 0)
-    node.fee = Fee(999, 0)
-    assert node.cycle(pin=ordered_again).code == "foreign_fee_held"
-    assert node.cycle(pin=ordered_again, after_s=DAY_S).target == Fee(50, 0)
+    restored = node.cycle(pin=pin)
+    assert (restored.code, restored.target, restored.newly_foreign) == (
+        "pin_restored",
+        Fee(50, 0),
+        True,
+    )
+    assert "999 ppm" in restored.sentence
+    assert node.cycle(pin=pin).code == "unchanged"
 
 
 def test_when_a_pin_ends_a_young_channel_steps_from_the_fee_before_it() -> None:
@@ -355,9 +357,16 @@ def test_laws_of_every_decision(data: st.DataObject, seen: ChannelFacts, p: FeeP
     assert decision.blockers == ()
     assert target != seen.fee
     assert after.target == target
-    pinned = target == decision.wanted and decision.code == "pin"
+    pinned = target == decision.wanted and decision.code in ("pin", "pin_restored")
     assert pinned or p.min_fee_ppm <= target.ppm <= p.max_fee_ppm
-    exempt = {"pin", "congestion_enter", "congestion_leave", "bounds", "base_restored"}
+    exempt = {
+        "pin",
+        "pin_restored",
+        "congestion_enter",
+        "congestion_leave",
+        "bounds",
+        "base_restored",
+    }
     if decision.code not in exempt:
         assert abs(target.ppm - seen.fee.ppm) * 20 >= seen.fee.ppm
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.fees import congestion, decide, quote_book, record
@@ -12,6 +12,7 @@ from cl_revenue_ops.domain.fees.decide import FeeDecision
 from cl_revenue_ops.domain.fees.facts import (
     ChannelFeeState,
     Conditions,
+    Fee,
     FeeParameters,
     Pin,
     channel_facts,
@@ -74,6 +75,18 @@ class FeeBook:
     def written(self, channel_id: str, at_s: float) -> None:
         """The target of this channel stands on the node."""
         self.states[channel_id] = decide.written(self.states[channel_id], at_s)
+
+    def give_back(self, fact: ChannelFact) -> bool:
+        """End the pin of a channel and the hold on another writer's fee: the fee on the node is
+        where the controller goes on from. True when there was a pin.
+        """
+        state = self.state(fact.channel_id)
+        if None not in (fact.fee_ppm, fact.fee_base_msat, state.target):
+            seen = Fee(fact.fee_ppm or 0, fact.fee_base_msat or 0)
+            self.states[fact.channel_id] = replace(
+                state, target=seen, confirmed=seen, foreign=None, foreign_since_s=None
+            )
+        return self.pins.pop(fact.channel_id, None) is not None
 
     def restore(self, channel_id: str, pin: Pin | None, state: ChannelFeeState) -> None:
         """Take back what a decision changed."""

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from cl_revenue_ops.domain.channels import USABLE_STATES
 from cl_revenue_ops.domain.fees import gossip
 from cl_revenue_ops.domain.fees.alpha import Context, Draft
-from cl_revenue_ops.domain.fees.facts import ChannelFacts, ChannelFeeState, Fee, Pin
+from cl_revenue_ops.domain.fees.facts import ChannelFacts, ChannelFeeState, Fee
 from cl_revenue_ops.domain.fees.provenance import Hold, Whose, hold_left_s
 from cl_revenue_ops.domain.fees.wording import Reason, reason
 
@@ -56,7 +56,7 @@ def judge(
     """Return whether `wanted` is written now.
 
     In this order: what forbids any write; a first contact; another writer's fee that is still
-    left alone (an order given after it appeared counts more); then gossip's worth.
+    left alone, unless a fee is ordered: an order holds until it is taken back; then gossip's worth.
     """
     seen, state, p = context.facts.fee, context.state, context.parameters
     if blockers or seen is None:
@@ -66,16 +66,11 @@ def judge(
             "none", reason("first_contact", seen_ppm=seen.ppm, seen_base_msat=seen.base_msat)
         )
     left_s = 0.0 if hold is None else hold_left_s(hold, now_s, p.foreign_hold_s)
-    if hold is not None and left_s > 0.0 and not _ordered_since(context.pin, hold):
+    if hold is not None and left_s > 0.0 and context.pin is None:
         return Judged("none", _held_reason(hold, state, left_s))
     emergency = _emergency(context, draft, seen, wanted, hold)
     weighed = gossip.weigh(seen, wanted, emergency, len(state.updates_s), p)
     return Judged("set" if weighed.broadcast else "none", weighed.reason)
-
-
-def _ordered_since(pin: Pin | None, hold: Hold) -> bool:
-    """Whether a fee was ordered after the foreign one appeared: the later will counts."""
-    return pin is not None and pin.set_at_s >= hold.since_s
 
 
 def _held_reason(hold: Hold, state: ChannelFeeState, left_s: float) -> Reason:
@@ -93,7 +88,7 @@ def _emergency(
 ) -> Reason | None:
     """Return why hysteresis must not hold this change back, if it must not."""
     if draft.settled_by == "pin":
-        return reason("pin")
+        return reason("pin") if hold is None else reason("pin_restored", seen_ppm=seen.ppm)
     if draft.settled_by == "congestion":
         return reason("congestion_enter")
     if context.state.forced_by == "congestion":

@@ -44,6 +44,7 @@ TEMPLATES: Mapping[str, str] = {
     "{needed_pct} % that is worth gossip",
     # emergencies, exempt from hysteresis
     "pin": "the ordered fee applies at once",
+    "pin_restored": "another writer set {seen_ppm} ppm, and the ordered fee applies again",
     "congestion_enter": "the channel is congested",
     "congestion_leave": "congestion is over",
     "bounds": "the fee in force, {seen_ppm} ppm, is outside {floor_ppm} to {ceiling_ppm} ppm",
