@@ -85,6 +85,7 @@ class ScriptedNode:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
         self._listener.listen(16)
+        self._guard = threading.Lock()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -95,7 +96,9 @@ class ScriptedNode:
 
     def settle(self) -> None:
         """Wait until every connection so far has ended on this side too."""
-        for thread in self._threads[1:]:
+        with self._guard:
+            serving = self._threads[1:]
+        for thread in serving:
             thread.join(_PATIENCE_S)
 
     def close(self) -> None:
@@ -114,8 +117,9 @@ class ScriptedNode:
                 return
             self.connections += 1
             thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            with self._guard:
+                thread.start()
+                self._threads.append(thread)
 
     def _serve(self, sock: socket.socket) -> None:
         with sock:
