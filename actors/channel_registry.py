@@ -7,7 +7,13 @@ from cl_revenue_ops.domain import channels
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import ChannelStore, Node, PortError
 from cl_revenue_ops.runtime.actor import Context
-from messages.channels import ChannelEntry, ChannelSnapshot, ChannelsTouched, RegistryTick
+from messages.channels import (
+    UNREADABLE,
+    ChannelEntry,
+    ChannelSnapshot,
+    ChannelsTouched,
+    RegistryTick,
+)
 
 READ_S = 900.0
 SETTLE_S = 2.0
@@ -32,6 +38,11 @@ class ChannelRegistry(HouseActor):
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
         self._known = {entry.channel_id: entry for entry in self._store.load()}
+        for entry in self._known.values():
+            if entry.fact.state == UNREADABLE:
+                self.context.log.warn(
+                    f"the stored fact of channel {entry.channel_id} is unreadable and left out"
+                )
         self._read()
 
     @handles(RegistryTick)
@@ -52,6 +63,7 @@ class ChannelRegistry(HouseActor):
         except PortError as error:
             self.context.log.info(f"the channels could not be read: {error}")
             self.context.after(RETRY_S, RegistryTick())
+            self._recall()
             return
         self._known, changed = channels.merge(
             self._known, reading.facts, self.now(), complete=reading.malformed == 0
@@ -63,3 +75,14 @@ class ChannelRegistry(HouseActor):
         self.context.publish(snapshot)
         self.post_notice(snapshot)
         self.context.after(READ_S, RegistryTick())
+
+    def _recall(self) -> None:
+        """Without any reading yet, tell at least which channels were known.
+
+        It goes to those who must recognise channels and not to the board: operators are shown
+        what the node said. Where nothing is known nothing is told.
+        """
+        if self._known and not self.context.post.retained([ChannelSnapshot]):
+            self._version += 1
+            known = tuple(self._known.values())
+            self.context.publish(ChannelSnapshot(self._version, 0.0, known, fresh=False))

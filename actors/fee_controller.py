@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from actors.base import HouseActor, handles
+from actors.fee_quotes import QUOTES_A_STEP, FeeQuotes
 from actors.fee_writer import NOTHING, FeeWriter
 from cl_revenue_ops.config import Config
-from cl_revenue_ops.domain.fees import explain, quote_book
+from cl_revenue_ops.domain.fees import explain
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
 from cl_revenue_ops.domain.fees.decide import FeeDecision, parameters_of
 from cl_revenue_ops.domain.fees.facts import Conditions, Pin
-from cl_revenue_ops.domain.fees.prior import Quote, prior_price
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import (
@@ -24,6 +24,7 @@ from cl_revenue_ops.ports import (
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Command
 from messages.channels import ChannelFact, ChannelSnapshot
+from messages.control import Suspend
 from messages.fees import (
     ContinueFees,
     ExplainFees,
@@ -35,19 +36,27 @@ from messages.flow import FlowReport
 
 FIRST_S = 90.0
 CHANNELS_A_STEP = 20
-QUOTES_A_STEP = 5
 SLOTS_CALM_S, SLOTS_BUSY_S = 900.0, 60.0
+ASK_PAUSE_S = 1.0
+FACTS_FRESH_S = 5.0
 SHOWN = 10
 ALL_CHANNELS = 10_000
 PAUSES = frozenset({"paused", "configuration"})
 
 
-class Sweep(NamedTuple):
-    """A cycle under way: what was read for all channels at once, and who is still to come."""
+class Look(NamedTuple):
+    """What was read for all channels at once."""
 
     situation: Situation
     facts: Mapping[str, ChannelFact]
+
+
+class Sweep(NamedTuple):
+    """A cycle under way: who is still to come. `look` is for deciding while it is not `worn`."""
+
+    look: Look
     left: tuple[str, ...]
+    worn: bool = False
 
 
 class FeeController(HouseActor):
@@ -66,6 +75,7 @@ class FeeController(HouseActor):
         self._identity = identity
         self._gate = gate
         self._writer = FeeWriter(context, store, node)
+        self._quotes = FeeQuotes(context.clock, node, identity)
         self._book = FeeBook()
         self._scids: dict[str, str] = {}
         self._sweep: Sweep | None = None
@@ -79,26 +89,36 @@ class FeeController(HouseActor):
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
         self._book = FeeBook.unpack(*self._store.load())
+        for name in self._book.unreadable:
+            self.context.log.warn(f"fees: what was stored of {name} is damaged; it starts anew")
         self._changed()
-        last_s = self._book.last_cycle_s
-        rest_s = FIRST_S if last_s is None else last_s + self.config.fee_interval - self.now()
-        self.context.after(max(0.0, rest_s), FeeTick())
+        self.context.after(self._rest_s(), FeeTick())
         self.context.after(SLOTS_BUSY_S, SlotTick())
         self._show()
 
     def configured(self, old: Config, new: Config) -> None:
         if old.fee_interval != new.fee_interval and self._book.last_cycle_s is not None:
-            rest_s = self._book.last_cycle_s + new.fee_interval - self.now()
-            self.context.after(max(0.0, rest_s), FeeTick())
+            self.context.after(self._rest_s(), FeeTick())
+
+    def _rest_s(self) -> float:
+        """How long until the next cycle; one interval at most, wherever the clock has gone."""
+        last_s, interval_s = self._book.last_cycle_s, float(self.config.fee_interval)
+        if last_s is None:
+            return FIRST_S
+        return min(max(0.0, last_s + interval_s - self.now()), interval_s)
+
+    @handles(Suspend)
+    def _suspend(self, message: Suspend) -> None:
+        super()._suspend(message)
+        self._sweep = None
 
     @handles(ChannelSnapshot)
     def _channels(self, message: ChannelSnapshot) -> None:
-        still_open = [entry for entry in message.channels if not entry.closed]
         self._scids = {e.channel_id: e.fact.scid or e.channel_id for e in message.channels}
-        self._book.forget_closed(
-            (e.channel_id for e in still_open), (e.peer_id for e in still_open)
-        )
-        used = {e.channel_id: e.fact.htlcs_out for e in still_open}
+        if not message.fresh:
+            return
+        self._book.forget_closed(message.channels, message.read_at_s)
+        used = {e.channel_id: e.fact.htlcs_out for e in message.channels if not e.closed}
         if self._take_slots(used, message.read_at_s):
             self.context.after(SLOTS_BUSY_S, SlotTick())
 
@@ -115,69 +135,62 @@ class FeeController(HouseActor):
             self._note(f"suspended: {self.suspended}")
             return
         try:
-            self._sweep = self._look()
+            look = self._look()
         except PortError as error:
+            self._sweep = None
             self._note(f"the node could not be read: {error}")
             return
+        self._sweep = Sweep(look, tuple(sorted(look.facts)))
         self._book.last_cycle_s = self._cycle_at_s = self.now()
-        self._trouble = None
+        self._trouble = self._quotes.trouble = None
         self._continue(ContinueFees())
 
-    def _look(self) -> Sweep:
+    def _look(self) -> Look:
         """Read the node once for all channels; raises PortError."""
         info = self._node.info()
         facts = {fact.channel_id: fact for fact in self._node.channels().facts}
         paused = not PAUSES.isdisjoint(self._gate.reasons())
         conditions = Conditions(info.sync_warning is None, paused, self.suspended is not None)
-        situation = Situation(conditions, self.now(), parameters_of(self.config))
-        return Sweep(situation, facts, tuple(sorted(facts)))
+        return Look(Situation(conditions, self.now(), parameters_of(self.config)), facts)
 
     @handles(ContinueFees)
     def _continue(self, message: ContinueFees) -> None:
+        """One step: ask gossip about the next channels, then decide them on fresh facts."""
         sweep = self._sweep
-        if sweep is None or self.suspended is not None:
+        if sweep is None:
             return
-        batch = sweep.left[:CHANNELS_A_STEP]
-        asked = self._refresh_quotes(sweep.facts[channel_id] for channel_id in batch)
+        batch, left = sweep.left[:CHANNELS_A_STEP], sweep.left
+        asked = self._quotes.refresh(self._book, (sweep.look.facts[c].peer_id for c in batch))
+        self._trouble = self._quotes.trouble or self._trouble
         if asked < QUOTES_A_STEP:
-            self._decide(sweep, batch)
-            sweep = self._sweep = sweep._replace(left=sweep.left[CHANNELS_A_STEP:])
-        if sweep.left:
-            self.context.tell(self.context.address, ContinueFees())
-        else:
-            self._sweep = None
+            try:
+                look = self._look() if asked or self._is_stale(sweep) else sweep.look
+            except PortError as error:
+                # The next cycle decides the rest.
+                self._sweep = None
+                self._note(f"the node could not be read: {error}")
+                return
+            self._decide(look, batch)
+            left = left[CHANNELS_A_STEP:]
+        self._sweep = sweep._replace(left=left, worn=True) if left else None
+        if not left:
             self._show()
-
-    def _refresh_quotes(self, facts: Iterable[ChannelFact]) -> int:
-        """Ask gossip for at most a few peers that are due; how many were asked."""
-        asked = 0
-        for peer_id in dict.fromkeys(fact.peer_id for fact in facts):
-            if asked < QUOTES_A_STEP and quote_book.due(self._book.quotes, peer_id, self.now()):
-                asked += 1
-                self._ask_quotes(peer_id)
-        return asked
-
-    def _ask_quotes(self, peer_id: str) -> None:
-        price = quote_book.price_into(self._book.quotes, peer_id)
-        try:
-            rows = self._node.channels_to(peer_id)
-            quotes = [
-                Quote(r.source, r.scid, r.capacity_msat, r.active, r.base_msat, r.fee_ppm)
-                for r in rows
-            ]
-            price = prior_price(quotes, self._identity.learn().node_id)
-        except PortError as error:
-            # The price known so far stands in.
-            self._trouble = f"gossip could not be read: {error}"
-            self._book.quotes[peer_id] = quote_book.ask_again_soon(self.now(), price)
+        elif asked:
+            self.context.after(ASK_PAUSE_S, ContinueFees())
         else:
-            self._book.quotes[peer_id] = quote_book.Asked(self.now(), price)
+            self.context.tell(self.context.address, ContinueFees())
 
-    def _decide(self, sweep: Sweep, channel_ids: Iterable[str]) -> None:
+    def _is_stale(self, sweep: Sweep) -> bool:
+        """Whether others may have changed the node since it was read for this sweep."""
+        age_s = self.now() - sweep.look.situation.read_at_s
+        return sweep.worn or not 0.0 <= age_s <= FACTS_FRESH_S
+
+    def _decide(self, look: Look, channel_ids: Iterable[str]) -> None:
         """Decide some channels, store all decisions at once, then write what is to be written."""
         decisions = [
-            self._book.decide(sweep.facts[channel_id], sweep.situation)
+            self._book.decide(look.facts[channel_id], look.situation)
             for channel_id in channel_ids
+            if channel_id in look.facts
         ]
         if not decisions:
             return
@@ -211,12 +224,12 @@ class FeeController(HouseActor):
 
     def _decide_soon(self, channel_ids: Iterable[str]) -> None:
         try:
-            sweep = self._look()
+            look = self._look()
         except PortError as error:
             # The next cycle decides them; what turned is remembered in their states.
             self._trouble = f"the node could not be read: {error}"
             return
-        self._decide(sweep, [cid for cid in channel_ids if cid in sweep.facts])
+        self._decide(look, channel_ids)
 
     # -- by hand ------------------------------------------------------------------------------
 
@@ -224,33 +237,41 @@ class FeeController(HouseActor):
     def _by_hand(self, message: SetFeeByHand) -> None:
         channel_id = message.channel_id
         try:
-            sweep = self._look()
+            look = self._look()
         except PortError as error:
             self.refuse(message, f"the node could not be read: {error}")
             return
-        if channel_id not in sweep.facts:
+        if channel_id not in look.facts:
             self.refuse(message, "that channel is not open any more")
-        elif message.ppm is None:
-            self._unpin(message, sweep)
+            return
+        if self._sweep is not None:
+            # It is decided here and now; once a cycle is enough.
+            left = tuple(other for other in self._sweep.left if other != channel_id)
+            self._sweep = self._sweep._replace(left=left)
+        if message.ppm is None:
+            self._unpin(message, look)
         else:
-            self._pin(message, sweep, message.ppm)
+            self._pin(message, look, message.ppm)
 
-    def _unpin(self, message: SetFeeByHand, sweep: Sweep) -> None:
-        fact = sweep.facts[message.channel_id]
+    def _unpin(self, message: SetFeeByHand, look: Look) -> None:
+        fact = look.facts[message.channel_id]
         had = self._book.give_back(fact)
-        decision = self._book.decide(fact, sweep.situation)
+        decision = self._book.decide(fact, look.situation)
         (number,) = self._writer.record(self._book, [decision], by_hand=True)
         outcome = self._writer.carry_out(self._book, decision, number)
         text = "the controller manages its fee again" if had else "its fee was not pinned"
         why = decision.sentence if outcome in (FEE_SET, NOTHING) else f"Now {outcome}."
         self._answer_hand(message, decision, f"{text}. {why}", outcome)
 
-    def _pin(self, message: SetFeeByHand, sweep: Sweep, ppm: int) -> None:
-        """Pin and write; a pin whose write did not happen is taken back: nothing has changed."""
+    def _pin(self, message: SetFeeByHand, look: Look, ppm: int) -> None:
+        """Pin and write; a pin whose write did not happen is taken back: nothing has changed.
+
+        Where nobody knows whether it happened, the target stays: found later, it is ours.
+        """
         channel_id, book = message.channel_id, self._book
         before = book.pins.get(channel_id), book.state(channel_id)
         book.pins[channel_id] = Pin(ppm, None, "by hand", self.now())
-        decision = book.decide(sweep.facts[channel_id], sweep.situation)
+        decision = book.decide(look.facts[channel_id], look.situation)
         if decision.action == "none" and decision.code != "unchanged":
             book.restore(channel_id, *before)
             self.refuse(message, f"not set: {decision.sentence}")
@@ -258,9 +279,10 @@ class FeeController(HouseActor):
         (number,) = self._writer.record(book, [decision], by_hand=True)
         outcome = self._writer.carry_out(book, decision, number)
         if outcome not in (FEE_SET, NOTHING):
-            book.restore(channel_id, *before)
+            is_open = self._writer.is_open(outcome)
+            book.restore(channel_id, before[0], book.state(channel_id) if is_open else before[1])
             self._writer.take_back(book, decision, number, outcome)
-            self.refuse(message, f"not set: {outcome}")
+            self.refuse(message, f"not pinned, {outcome}" if is_open else f"not set: {outcome}")
             return
         self._answer_hand(message, decision, "pinned until revenue-set-fee ... auto", outcome)
 
@@ -270,20 +292,10 @@ class FeeController(HouseActor):
         if outcome == FEE_SET:
             self._changed()
             self._show()
-        channel_id = decision.facts.channel_id
-        self.answer(
-            command,
-            {
-                "status": "success",
-                "success": True,
-                "channel": self._scids.get(channel_id, channel_id),
-                "channel_id": channel_id,
-                "pinned": channel_id in self._book.pins,
-                "written": outcome == FEE_SET,
-                "message": text,
-                **explain.fees(decision, stands=outcome in (FEE_SET, NOTHING)),
-            },
-        )
+        fees = explain.fees(decision, stands=outcome in (FEE_SET, NOTHING))
+        done = {"pinned": decision.facts.channel_id in self._book.pins, "message": text}
+        order = explain.order(decision.facts.channel_id, self._scids)
+        self.answer(command, {**order, **done, "written": outcome == FEE_SET, **fees})
 
     # -- explaining ---------------------------------------------------------------------------
 

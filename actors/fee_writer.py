@@ -5,7 +5,15 @@ from __future__ import annotations
 from cl_revenue_ops.domain.fees import explain
 from cl_revenue_ops.domain.fees.book import FeeBook
 from cl_revenue_ops.domain.fees.decide import FeeDecision
-from cl_revenue_ops.ports import FEE_SET, FeeStore, Node, PortError, TimedOut, WriteRefused
+from cl_revenue_ops.ports import (
+    FEE_SET,
+    FeeStore,
+    MalformedReply,
+    Node,
+    PortError,
+    TimedOut,
+    WriteRefused,
+)
 from cl_revenue_ops.runtime.actor import Context
 from messages.fees import FeeChanged
 
@@ -46,6 +54,10 @@ class FeeWriter:
             self._announce(decision)
         return outcome
 
+    def is_open(self, outcome: str) -> bool:
+        """Whether the fee may or may not stand on the node: its target has to be remembered."""
+        return outcome.startswith(UNKNOWN)
+
     def take_back(self, book: FeeBook, decision: FeeDecision, number: int, outcome: str) -> None:
         """Store the states again after an order was withdrawn."""
         self._store.set_outcome(number, outcome, book.pack([decision.facts.channel_id]))
@@ -57,14 +69,14 @@ class FeeWriter:
             self._node.set_fee(decision.facts.channel_id, target.base_msat, target.ppm)
         except WriteRefused as refusal:
             return f"not written: {refusal}"
-        except TimedOut as error:
+        except (TimedOut, MalformedReply) as error:
             return self._find_out(decision, f"{UNKNOWN}: {error}")
         except PortError as error:
             return f"failed: {error}"
         return FEE_SET
 
     def _find_out(self, decision: FeeDecision, unknown: str) -> str:
-        """A write whose answer got lost: ask the node what fee stands now."""
+        """A write whose answer got lost or says nothing: ask the node what fee stands now."""
         try:
             facts = {fact.channel_id: fact for fact in self._node.channels().facts}
         except PortError:
@@ -72,7 +84,7 @@ class FeeWriter:
         fact = facts.get(decision.facts.channel_id)
         if fact is not None and (fact.fee_ppm, fact.fee_base_msat) == decision.target:
             return FEE_SET
-        return "failed: the node did not answer, and has not taken it"
+        return "failed: the node did not confirm it, and has not taken it"
 
     def _announce(self, decision: FeeDecision) -> None:
         assert decision.target is not None

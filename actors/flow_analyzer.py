@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 
 from actors.base import HouseActor, handles
 from cl_revenue_ops.config import Config
-from cl_revenue_ops.domain import flow, flow_window, watch
+from cl_revenue_ops.domain import flow, watch
 from cl_revenue_ops.domain.channels import by_scid
-from cl_revenue_ops.domain.flow import FlowObservation, FlowParameters, FlowState
+from cl_revenue_ops.domain.flow import FlowParameters, FlowState
+from cl_revenue_ops.domain.flow_analysis import Analysis, strangers
 from cl_revenue_ops.domain.flow_exposure import carrying
 from cl_revenue_ops.domain.flow_report import channel_flow, figures
-from cl_revenue_ops.domain.flow_window import Settled
-from cl_revenue_ops.domain.watch import Stretch, Watch
+from cl_revenue_ops.domain.watch import Watch
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import FlowStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
-from messages.channels import ChannelEntry, ChannelSnapshot
-from messages.flow import AnalyzeNow, ContinueFlow, FlowReport, FlowTick
-from messages.forwards import SETTLED, ForwardLogPage, LoggedForward, ReadForwardLog
+from messages.channels import ChannelEntry, ChannelSnapshot, ChannelsTouched
+from messages.flow import AnalyzeNow, ContinueFlow, FlowReport, FlowSilence, FlowTick
+from messages.forwards import ForwardLogPage, ReadForwardLog
 
 ACCOUNTANT = "accountant"
+REGISTRY = "channel-registry"
 PAGE_ROWS = 1_000
 CHANNELS_A_STEP = 100
-PATIENCE_S = 60.0
+# Shorter than a caller of revenue-analyze waits: it shall hear why nothing came.
+PATIENCE_S = 45.0
+RETRY_S = 60.0
 FIRST_S = 30.0
 DAY_S = 86_400.0
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 
 class FlowAnalyzer(HouseActor):
     """Steps two filters a channel every flow interval, with new forwards only.
 
     An analysis reads the log from its cursor, steps the channels a hundred at a time, and stores
-    states and cursor together at the end: killed anywhere, it begins again with the same rows.
+    states and cursor together at the end: killed anywhere, or given up because an answer stayed
+    out, it begins again with the same rows. None begins before the channels are known, and one that
+    meets a forward over a channel that the newest reading could not know waits for another reading:
+    behind the cursor a forward is never looked at again.
     """
 
     def __init__(self, context: Context, *, store: FlowStore, identity: Identity) -> None:
@@ -47,10 +53,11 @@ class FlowAnalyzer(HouseActor):
         self._scids: dict[str, str] = {}
         self._states: dict[str, FlowState] = {}
         self._watch = Watch()
+        self._read_at_s: float | None = None
         self._analysed_s: float | None = None
         self._cursor = 0
         self._version = 0
-        self._analysis: _Analysis | None = None
+        self._analysis: Analysis | None = None
         self._waiting: list[AnalyzeNow] = []
         self._calls = 0
 
@@ -60,12 +67,29 @@ class FlowAnalyzer(HouseActor):
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
         self._cursor, header, rows = self._store.load()
-        self._states = {key: flow.from_row(json.loads(row)) for key, row in rows.items()}
+        now_s = self.now()
+        self._states = {}
+        for channel_id, row in rows.items():
+            try:
+                # A time ahead of the clock (it was set back) would stop the filters till then.
+                self._states[channel_id] = flow.not_after(flow.from_row(json.loads(row)), now_s)
+            except UNREADABLE as error:
+                what = f"the stored flow of channel {channel_id}"
+                self.context.log.warn(f"{what} is unreadable and begins anew: {error!r}")
         if header is not None:
-            saved = json.loads(header)
-            self._watch = watch.from_row(saved["watch"])
-            self._analysed_s = saved["analysed_s"]
+            self._open_header(header, now_s)
         self._arm(FIRST_S if self._analysed_s is None else self._rest_s())
+
+    def _open_header(self, header: str, now_s: float) -> None:
+        try:
+            saved = json.loads(header)
+            watched, analysed_s = watch.from_row(saved["watch"]), saved["analysed_s"]
+            if analysed_s is not None:
+                analysed_s = min(flow.finite(analysed_s), now_s)
+        except UNREADABLE as error:
+            self.context.log.warn(f"the stored flow header is unreadable and left out: {error!r}")
+            return
+        self._watch, self._analysed_s = watch.not_after(watched, now_s), analysed_s
 
     def configured(self, old: Config, new: Config) -> None:
         if old.flow_interval != new.flow_interval and self._analysed_s is not None:
@@ -73,7 +97,8 @@ class FlowAnalyzer(HouseActor):
 
     def _rest_s(self) -> float:
         assert self._analysed_s is not None
-        return max(0.0, self._analysed_s + self.config.flow_interval - self.now())
+        interval_s = float(self.config.flow_interval)
+        return min(max(0.0, self._analysed_s + interval_s - self.now()), interval_s)
 
     def _arm(self, delay_s: float) -> None:
         self.context.after(delay_s, FlowTick())
@@ -83,13 +108,22 @@ class FlowAnalyzer(HouseActor):
     @handles(ChannelSnapshot)
     def _channels(self, message: ChannelSnapshot) -> None:
         self._read(message)
-        self._store.save(self._cursor, self._header(), {})
+        if message.fresh:
+            self._store.save(self._cursor, self._header(), {})
         if self._analysed_s is not None and self._version == 0:
             self._report()
+        analysis = self._analysis
+        if message.fresh and analysis is not None and analysis.held is not None:
+            page, analysis.held = analysis.held, None
+            self._take(analysis, page)
 
     def _read(self, snapshot: ChannelSnapshot) -> None:
         self._entries = {entry.channel_id: entry for entry in snapshot.channels}
         self._scids = by_scid(snapshot.channels)
+        self._read_at_s = snapshot.read_at_s
+        if not snapshot.fresh:
+            # Nobody looked at the channels: it says nothing about what they could carry.
+            return
         parameters = self._parameters()
         nobody = flow.initial(snapshot.read_at_s, parameters)
         readings = {
@@ -108,68 +142,103 @@ class FlowAnalyzer(HouseActor):
 
     @handles(FlowTick)
     def _tick(self, message: FlowTick) -> None:
-        self._begin()
+        if self._read_at_s is None:
+            self._arm(RETRY_S)
+        elif self._analysis is not None:
+            # It is alive: were it not, the silence would have been noticed.
+            self._arm(float(self.config.flow_interval))
+        else:
+            self._begin()
 
     @handles(AnalyzeNow)
     def _now(self, message: AnalyzeNow) -> None:
+        if self._read_at_s is None:
+            self.refuse(message, "no analysis: the channels have not been read yet; try again soon")
+            return
         self._waiting.append(message)
         if self._analysis is None:
             self._begin()
 
     def _begin(self) -> None:
-        """Start an analysis; one that got stuck is given up and its rows are read again."""
         now_s = self.now()
         stretches, rest = watch.close(self._watch, now_s)
-        self._analysis = _Analysis(now_s, stretches, rest, self._cursor)
+        self._analysis = Analysis(now_s, stretches, rest, self._cursor)
         self._arm(float(self.config.flow_interval))
-        self._ask()
+        self._ask(self._analysis)
 
-    def _ask(self) -> None:
-        assert self._analysis is not None
+    def _next_step(self, analysis: Analysis) -> str:
+        """Name what the analysis waits for from here on, and wait for it so long and no longer."""
         self._calls += 1
+        analysis.step = f"flow {self.context.generation}.{self._calls}"
+        self.context.after(PATIENCE_S, FlowSilence(analysis.step))
+        return analysis.step
+
+    def _ask(self, analysis: Analysis) -> None:
         context = self.context
-        self._analysis.call_id = f"flow {context.generation}.{self._calls}"
         command = ReadForwardLog(
-            self._analysis.call_id,
+            self._next_step(analysis),
             context.address,
             context.clock.monotonic() + PATIENCE_S,
-            self._analysis.cursor,
+            analysis.cursor,
             PAGE_ROWS,
-            self._analysis.now_s - self.config.flow_window_days * DAY_S,
+            analysis.now_s - self.config.flow_window_days * DAY_S,
         )
         context.tell(ACCOUNTANT, command)
 
     @handles(Answer)
     def _page(self, message: Answer) -> None:
         analysis = self._analysis
-        if analysis is None or message.call_id != analysis.call_id:
+        if analysis is None or message.call_id != analysis.step:
             self.discard(message, "late")
             return
         page = message.result
         assert isinstance(page, ForwardLogPage)
+        assert self._read_at_s is not None
+        if not analysis.looked_again and strangers(page.rows, self._scids, self._read_at_s):
+            analysis.looked_again = True
+            analysis.held = page
+            self._next_step(analysis)
+            self.context.tell(REGISTRY, ChannelsTouched("a forward over an unknown channel"))
+            return
+        self._take(analysis, page)
+
+    def _take(self, analysis: Analysis, page: ForwardLogPage) -> None:
         analysis.cursor = page.next_seq
         analysis.take(page.rows, self._scids, self._states)
         if not page.last:
-            self._ask()
+            self._ask(analysis)
             return
-        analysis.call_id = None
         analysis.left = [e.channel_id for e in self._entries.values() if not e.closed]
-        self._sweep(ContinueFlow())
+        self._sweep(ContinueFlow(self._next_step(analysis)))
 
     @handles(Refusal)
     def _refused(self, message: Refusal) -> None:
+        if self._analysis is not None and message.call_id == self._analysis.step:
+            self._give_up(message.reason)
+
+    @handles(FlowSilence)
+    def _silent(self, message: FlowSilence) -> None:
         analysis = self._analysis
-        if analysis is None or message.call_id != analysis.call_id:
+        if analysis is None or message.step != analysis.step:
             return
+        if analysis.held is None:
+            self._give_up("the forward log does not answer")
+        else:
+            self._give_up("a forward went over a new channel, and the channels cannot be read")
+
+    def _give_up(self, reason: str) -> None:
+        """End the analysis without result: its rows are read again by the next one, soon."""
         self._analysis = None
+        self.context.cancel(FlowSilence.__name__)
+        self._arm(min(RETRY_S, float(self.config.flow_interval)))
         for command in self._waiting:
-            self.refuse(command, f"no analysis: {message.reason}")
+            self.refuse(command, f"no analysis: {reason}")
         self._waiting.clear()
 
     @handles(ContinueFlow)
     def _sweep(self, message: ContinueFlow) -> None:
         analysis = self._analysis
-        if analysis is None:
+        if analysis is None or message.step != analysis.step:
             return
         parameters = self._parameters()
         batch, analysis.left = analysis.left[:CHANNELS_A_STEP], analysis.left[CHANNELS_A_STEP:]
@@ -181,11 +250,12 @@ class FlowAnalyzer(HouseActor):
                 state, _ = flow.step(state, observation, analysis.now_s, parameters)
             analysis.stepped[channel_id] = state
         if analysis.left:
-            self.context.tell(self.context.address, ContinueFlow())
+            self.context.tell(self.context.address, ContinueFlow(self._next_step(analysis)))
         else:
             self._finish(analysis)
 
-    def _finish(self, analysis: _Analysis) -> None:
+    def _finish(self, analysis: Analysis) -> None:
+        self.context.cancel(FlowSilence.__name__)
         readings_since = self._watch.read_s
         self._watch = analysis.rest
         self._analysed_s = analysis.now_s
@@ -213,15 +283,19 @@ class FlowAnalyzer(HouseActor):
     def _report(self) -> None:
         assert self._analysed_s is not None
         now_s, parameters = self._analysed_s, self._parameters()
-        known = [
-            (entry, self._states[entry.channel_id])
-            for entry in self._entries.values()
-            if not entry.closed and entry.channel_id in self._states
-        ]
+        known = self._known()
         self._version += 1
         flows = tuple(channel_flow(e.channel_id, s, now_s, parameters) for e, s in known)
         self.context.publish(FlowReport(self._version, now_s, flows))
         self.post_notice({"analysed_at": now_s, "channels": dict(self._figures(known))})
+
+    def _known(self) -> list[tuple[ChannelEntry, FlowState]]:
+        """The open channels that were analysed."""
+        return [
+            (entry, self._states[entry.channel_id])
+            for entry in self._entries.values()
+            if not entry.closed and entry.channel_id in self._states
+        ]
 
     def _figures(
         self, known: Iterable[tuple[ChannelEntry, FlowState]]
@@ -236,10 +310,9 @@ class FlowAnalyzer(HouseActor):
     def _answer_now(self, command: AnalyzeNow) -> None:
         channel_id = command.channel_id
         if channel_id is None:
-            text = f"{len(self._states)} channels analysed"
-            self.answer(
-                command, {"status": "success", "channels": len(self._states), "message": text}
-            )
+            count = len(self._known())
+            text = f"{count} channels analysed"
+            self.answer(command, {"status": "success", "channels": count, "message": text})
             return
         entry, state = self._entries.get(channel_id), self._states.get(channel_id)
         if entry is None or state is None:
@@ -247,57 +320,3 @@ class FlowAnalyzer(HouseActor):
             return
         row = dict(self._figures([(entry, state)]))[channel_id]
         self.answer(command, {"channel": row["channel_id"], "analysis": row})
-
-
-class _Analysis:
-    """An analysis under way: what it has read, and which channels it has stepped."""
-
-    def __init__(
-        self, now_s: float, stretches: tuple[Stretch, ...], rest: Watch, cursor: int
-    ) -> None:
-        self.now_s = now_s
-        self.rest = rest
-        self.cursor = cursor
-        self.call_id: str | None = None
-        self.left: list[str] = []
-        self.stepped: dict[str, FlowState] = {}
-        self._stretches = stretches
-        self._late: dict[str, list[Settled]] = defaultdict(list)
-        self._settled: dict[tuple[str, int], list[Settled]] = defaultdict(list)
-
-    def take(
-        self,
-        rows: Iterable[LoggedForward],
-        scids: dict[str, str],
-        states: dict[str, FlowState],
-    ) -> None:
-        """Sort the settled forwards of a page by channel and stretch."""
-        for row in rows:
-            if row.status != SETTLED:
-                continue
-            incoming, outgoing = scids.get(row.in_scid), scids.get(row.out_scid or "")
-            if incoming is not None:
-                self._add(incoming, Settled(row.at_s, False, row.in_msat), states)
-            if outgoing is not None and row.out_msat is not None:
-                self._add(outgoing, Settled(row.at_s, True, row.out_msat), states)
-
-    def _add(self, channel_id: str, settled: Settled, states: dict[str, FlowState]) -> None:
-        state = states.get(channel_id)
-        if state is None or settled.at_s <= state.updated_s:
-            # From before the first step, or found late: known to the window, not to the rate.
-            self._late[channel_id].append(settled)
-        else:
-            number = watch.stretch_of(self._stretches, settled.at_s)
-            self._settled[channel_id, number].append(settled)
-
-    def observations(self, channel_id: str, state: FlowState) -> Iterable[FlowObservation]:
-        """What is new of one channel, oldest first."""
-        late = self._late.get(channel_id)
-        if late:
-            yield FlowObservation(state.updated_s, 0.0, 0.0, flow_window.collect(late))
-        for number, stretch in enumerate(self._stretches):
-            exposure = stretch.exposure.get(channel_id, watch.Exposure())
-            settled = self._settled.get((channel_id, number), [])
-            yield FlowObservation(
-                stretch.end_s, exposure.in_s, exposure.out_s, flow_window.collect(settled)
-            )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from actors.base import HouseActor, handles
 from cl_revenue_ops.config import (
+    BY_KEY,
     BootResult,
     Change,
     Outcome,
@@ -52,7 +53,8 @@ class Settings(HouseActor):
         self._gate = gate
         self._seed = seed
         self._book: SettingsBook
-        self._problems: tuple[str, ...] = ()
+        self._problems: dict[str, set[str]] = {}
+        self._ticket = 0
 
     def recover(self) -> None:
         who = self._identity.learn()
@@ -68,7 +70,8 @@ class Settings(HouseActor):
         self._announce()
 
     def _adopt(self, boot: BootResult) -> None:
-        self._problems = boot.problems
+        # A problem may name several settings; it ends when each of them was given anew.
+        self._problems = {text: BY_KEY.keys() & set(text.split()) for text in boot.problems}
         for line in (*boot.problems, *boot.notes):
             self.context.log.warn(line)
 
@@ -76,6 +79,7 @@ class Settings(HouseActor):
 
     @handles(SetSetting)
     def _set(self, message: SetSetting) -> None:
+        self._ticket = message.ticket
         outcome = set_value(self._book, message.key, message.raw, "revenue-config")
         change = self._apply(message, outcome)
         if change is not None:
@@ -84,6 +88,7 @@ class Settings(HouseActor):
 
     @handles(ResetSetting)
     def _reset(self, message: ResetSetting) -> None:
+        self._ticket = message.ticket
         change = self._apply(message, reset_value(self._book, message.key))
         if change is not None:
             text = f"{change.key} is back at its configured value {change.new_value}"
@@ -91,6 +96,7 @@ class Settings(HouseActor):
 
     @handles(SettingConfigured)
     def _configured(self, message: SettingConfigured) -> None:
+        self._ticket = message.ticket
         outcome = set_value(self._book, message.key, message.raw, "setconfig")
         if isinstance(outcome, SettingRefused):
             self.context.log.warn(f"setconfig {message.key}: {outcome.text}")
@@ -129,7 +135,7 @@ class Settings(HouseActor):
         for note in change.notes:
             self.context.log.info(note)
         if change.key == "paused" and change.new_value is False:
-            self._gate.open(PAUSED)
+            self._gate.open(PAUSED, self._ticket)
         if change.changed:
             self._book = book
             self._announce()
@@ -137,7 +143,11 @@ class Settings(HouseActor):
     def _given(self, change: Change) -> None:
         """A setting that is given a usable value is no problem any more; an unpause ends all."""
         unpaused = change.key == "paused" and change.new_value is False
-        left = tuple(p for p in self._problems if not unpaused and change.key not in p.split())
+        left = {
+            text: keys - {change.key}
+            for text, keys in self._problems.items()
+            if not unpaused and keys != {change.key}
+        }
         if left != self._problems:
             self._problems = left
             self._announce()
@@ -151,7 +161,7 @@ class Settings(HouseActor):
     def _announce(self) -> None:
         book = self._book
         self._set_gate(book)
-        self.post_notice({"book": book, "problems": self._problems})
+        self.post_notice({"book": book, "problems": tuple(self._problems)})
         self.config = book.config
         self.context.publish(
             ConfigChanged(book.version, tuple(book.values.items()), self.root_seed)
@@ -161,17 +171,16 @@ class Settings(HouseActor):
         gate, config = self._gate, book.config
         if config.paused:
             # Opened by an unpause alone: a pause that could not be stored stands all the same.
-            gate.close(PAUSED, "paused by the operator")
-        _switch(gate, DRY_RUN, "nothing is written to the node" if config.dry_run else None)
-        _switch(gate, UNUSABLE, "; ".join(self._problems) or None)
+            gate.close(PAUSED, "paused by the operator", self._ticket)
+        if config.dry_run:
+            gate.close(DRY_RUN, "nothing is written to the node", self._ticket)
+        else:
+            gate.open(DRY_RUN, self._ticket)
+        if self._problems:
+            gate.close(UNUSABLE, "; ".join(self._problems))
+        else:
+            gate.open(UNUSABLE)
         gate.open("starting")
-
-
-def _switch(gate: WriteGate, source: str, why: str | None) -> None:
-    if why is None:
-        gate.open(source)
-    else:
-        gate.close(source, why)
 
 
 def _result(change: Change) -> dict[str, object]:

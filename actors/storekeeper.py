@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.base import HouseActor, handles
 from cl_revenue_ops.identity import Identity
-from cl_revenue_ops.ports import CareStore, Unavailable
+from cl_revenue_ops.ports import CareStore, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.store import BackupTick
 
@@ -31,14 +31,14 @@ class Storekeeper(HouseActor):
 
     @handles(BackupTick)
     def _backup(self, message: BackupTick) -> None:
-        wrong = self._store.check()
-        if wrong is not None:
-            # A copy of a damaged file must not replace a sound one.
-            self._later(f"the database is damaged and was not copied: {wrong}")
-            return
         try:
+            wrong = self._store.check()
+            if wrong is not None:
+                # A copy of a damaged file must not replace a sound one.
+                self._later(f"the database is damaged and was not copied: {wrong}")
+                return
             self._store.backup()
-        except Unavailable as error:
+        except PortError as error:
             self._later(f"no backup: {error}")
             return
         self._trouble = None

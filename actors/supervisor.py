@@ -177,6 +177,8 @@ class Supervisor(HouseActor):
         self._nursery.give_up(child.address)
         if child.kind != restart.OPTIONAL:
             self._enter_safe_mode(f"{child.address}: {reason}")
+        elif self._safe_mode is None:
+            self.context.after(restart.SAFE_MODE_RETRY_S, SafeModeDue())
 
     # -- watching -----------------------------------------------------------------------------
 
@@ -224,14 +226,14 @@ class Supervisor(HouseActor):
 
     @handles(SafeModeDue)
     def _try_again(self, message: SafeModeDue) -> None:
-        if self._stopping is not None or self._safe_mode is None:
+        failed = [child for child in self._children.values() if child.state == "failed"]
+        if self._stopping is not None or (self._safe_mode is None and not failed):
             return
         self.context.after(restart.SAFE_MODE_RETRY_S, SafeModeDue())
-        for child in self._children.values():
-            if child.state == "failed":
-                child.forgive()
-                child.restarts += 1
-                self._spawn(child)
+        for child in failed:
+            child.forgive()
+            child.restarts += 1
+            self._spawn(child)
         self._show()
 
     def _note_wholeness(self) -> None:
@@ -248,7 +250,6 @@ class Supervisor(HouseActor):
 
     def _leave_safe_mode(self, reason: str) -> None:
         self._safe_mode, self._whole_since_s = None, None
-        self.context.cancel(SafeModeDue.__name__)
         self._gate.open(SAFE_MODE)
         for child in self._children.values():
             if child.kind == restart.SUSPENDED and child.state == "ready":

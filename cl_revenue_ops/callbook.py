@@ -45,7 +45,7 @@ class _OpenCall(NamedTuple):
 
 
 class CallBook:
-    """Implements ports.Calls. `limit` bounds the open calls; beyond it `open` gives None."""
+    """Implements ports.Calls. `limit` bounds the open calls: ask `full` before `open`."""
 
     def __init__(self, limit: int = 200) -> None:
         self._limit = limit
@@ -53,11 +53,14 @@ class CallBook:
         self._numbers = count(1)
         self._open: dict[str, _OpenCall] = {}
 
-    def open(self, reply: Reply, deadline_s: float) -> str | None:
-        """File a live request; its call_id, or None when too many are open."""
+    def full(self) -> bool:
+        """Whether no further call should be opened now."""
         with self._lock:
-            if len(self._open) >= self._limit:
-                return None
+            return len(self._open) >= self._limit
+
+    def open(self, reply: Reply, deadline_s: float) -> str:
+        """File a live request; its call_id."""
+        with self._lock:
             call_id = f"rpc {next(self._numbers)}"
             self._open[call_id] = _OpenCall(reply, deadline_s)
             return call_id

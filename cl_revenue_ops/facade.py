@@ -13,8 +13,8 @@ from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import ACCOUNTANT, CHANNEL_REGISTRY, Core, House
 from cl_revenue_ops.callbook import INVALID_PARAMS, CallBook, failure
 from cl_revenue_ops.commands.binding import BadInput, bind, usage
-from cl_revenue_ops.commands.desk import VERSION, FrontDesk, HandOn, NotServed
-from cl_revenue_ops.commands.settings import close_at_once
+from cl_revenue_ops.commands.desk import BUSY, VERSION, FrontDesk, HandOn, NotServed
+from cl_revenue_ops.commands.settings import order
 from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
 from cl_revenue_ops.config import SettingRefused, option_declarations, set_value
 from cl_revenue_ops.gate import WriteGate
@@ -22,7 +22,14 @@ from cl_revenue_ops.plugin import GuardedPlugin, PluginRequest, RpcException
 from cl_revenue_ops.runtime.clock import SystemClock, VirtualClock
 from cl_revenue_ops.runtime.stepped import SteppedRuntime
 from cl_revenue_ops.settings_view import SettingsView
-from cl_revenue_ops.virtual_time import ADVANCE, VIRTUAL_CLOCK, advance, seed_from, start_from
+from cl_revenue_ops.virtual_time import (
+    ADVANCE,
+    VIRTUAL_CLOCK,
+    BadEnvironment,
+    advance,
+    seed_from,
+    start_from,
+)
 from messages.calls import CallOpened
 from messages.channels import ChannelsTouched
 from messages.forwards import CatchUpWanted
@@ -104,7 +111,7 @@ class Facade:
             clock=self._core.clock,
             post=self._core.post,
             book=lambda: view.book,
-            open_calls=lambda: len(self._calls.deadlines()),
+            calls=self._calls,
             breakers=wiring.breaker_states,
             counters=self._counters,
             started_at_s=self._core.clock.now(),
@@ -143,17 +150,16 @@ class Facade:
         except NotServed as reason:
             request.result(failure(str(reason)))
             return
-        if isinstance(outcome, HandOn):
-            self._hand_on(outcome, request)
-        else:
+        if not isinstance(outcome, HandOn):
             request.result(outcome)
+        elif self._calls.full():
+            request.result(failure(BUSY))
+        else:
+            self._hand_on(outcome, request)
 
     def _hand_on(self, work: HandOn, request: PluginRequest) -> None:
         deadline_s = self._core.clock.monotonic() + work.patience_s
         call_id = self._calls.open(request, deadline_s)
-        if call_id is None:
-            request.result(failure("too many calls are open; try again in a moment"))
-            return
         post = self._core.post
         post.tell(GATEWAY, CallOpened(call_id, deadline_s))
         post.tell(work.address, work.build(call_id, GATEWAY, deadline_s))
@@ -181,10 +187,10 @@ class Facade:
         if isinstance(outcome, SettingRefused):
             raise RpcException(outcome.text, code=INVALID_PARAMS)
         book, change = outcome
-        close_at_once(self._gate, change)
+        ticket = order(self._gate, change)
         self._view.accept(book)
         self._options[option] = raw
-        self._core.post.tell("settings", SettingConfigured(change.key, raw))
+        self._core.post.tell("settings", SettingConfigured(change.key, raw, ticket))
         self._run_if_stepped()
 
     # -- virtual time -------------------------------------------------------------------------
@@ -231,8 +237,13 @@ class _NodeLog:
 def main() -> None:
     """Serve lightningd until it closes our standard input; run by hand, print the usage."""
     sys.setswitchinterval(SWITCH_S)
-    plugin = GuardedPlugin()
-    facade = Facade(plugin, os.environ)
+    try:
+        facade = Facade(plugin := GuardedPlugin(), os.environ)
+    except BadEnvironment as fault:
+        # Nobody reads our log before the manifest; lightningd shows standard error.
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(f"cl-revenue-ops: {fault}\n")
+        sys.exit(2)
     plugin.run()
     if os.environ.get("LIGHTNINGD_PLUGIN") == "1":
         facade.leave("lightningd closed the connection")

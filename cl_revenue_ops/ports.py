@@ -326,7 +326,8 @@ class FeeStore(Store, Protocol):
         """Store states and decisions together; returns the decisions' ids in order.
 
         A decision equal to the channel's newest one in action, code and ppm extends that one
-        (newest body, time of the last, count) instead of making a row.
+        (newest body, time of the last, count) instead of making a row. Decisions that did
+        nothing are let go after 30 days.
         """
         ...
 

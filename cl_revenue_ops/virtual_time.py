@@ -15,21 +15,31 @@ VIRTUAL_CLOCK, SEED = "REVENUE_OPS_VIRTUAL_CLOCK", "REVENUE_OPS_SEED"
 ADVANCE = "dev-revenue-advance"
 
 
+class BadEnvironment(Exception):
+    """An environment variable is unusable; the message says which, in one line."""
+
+
 def start_from(environment: Mapping[str, str]) -> float | None:
     """Where the virtual clock starts (Unix seconds); None for real time."""
     text = environment.get(VIRTUAL_CLOCK)
     if text is None:
         return None
-    start_s = float(text)
+    try:
+        start_s = float(text)
+    except ValueError:
+        start_s = math.nan
     if not math.isfinite(start_s) or start_s < 0:
-        raise SystemExit(f"{VIRTUAL_CLOCK} must be Unix seconds, not {text}")
+        raise BadEnvironment(f"{VIRTUAL_CLOCK} must be Unix seconds, not {echo(text)}")
     return start_s
 
 
 def seed_from(environment: Mapping[str, str]) -> int | None:
     """The root seed that the environment asks for; None for the house's own."""
     text = environment.get(SEED)
-    return None if text is None else int(text)
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise BadEnvironment(f"{SEED} must be a whole number, not {echo(text)}") from None
 
 
 def advance(runtime: SteppedRuntime, request: PluginRequest) -> None:

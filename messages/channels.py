@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from messages.base import Snapshot, Tick
 
+UNREADABLE = "UNREADABLE"
+"""The state in a fact that stands for a stored one which cannot be read; the node has none such."""
+
 
 class Policy(NamedTuple):
     """One direction's advertised terms of a channel."""
@@ -71,12 +74,15 @@ class ChannelSnapshot(Snapshot):
     """All channels that the node has or had since first contact, as read at `read_at_s`.
 
     Closed channels stay, with `closed` set and their last fact. The newest scid of a channel is
-    the last of `scids`; the local alias is among them.
+    the last of `scids`; the local alias is among them. One that is not `fresh` is what an earlier
+    process stored, told because the node could not be read: it serves to recognise channels, its
+    facts are old, and its `read_at_s` is 0.
     """
 
     version: int
     read_at_s: float
     channels: tuple[ChannelEntry, ...]
+    fresh: bool = True
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class LivenessDue(Tick):
 
 @dataclass(frozen=True)
 class SafeModeDue(Tick):
-    """In safe mode: retry what has failed, or leave when the house has been whole long enough."""
+    """Try again what has failed; in safe mode, see whether it may end."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,19 @@ class FlowTick(Tick):
 
 @dataclass(frozen=True)
 class ContinueFlow(Tick):
-    """The sweep over the channels goes on; sent by the analyzer to itself."""
+    """The sweep over the channels goes on; sent by the analyzer to itself.
+
+    `step` names the step of the analysis that sent it; to any other it means nothing.
+    """
+
+    step: str
+
+
+@dataclass(frozen=True)
+class FlowSilence(Tick):
+    """Nothing came of this step of an analysis in good time."""
+
+    step: str
 
 
 @dataclass(frozen=True)

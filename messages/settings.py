@@ -9,10 +9,14 @@ from messages.base import Command, Fact, Snapshot
 
 @dataclass(frozen=True)
 class SetSetting(Command):
-    """Set `key` to `raw` (any JSON scalar), at run time, as an override of the configuration."""
+    """Set `key` to `raw` (any JSON scalar), at run time, as an override of the configuration.
+
+    `ticket` is the place of this order among all; see the write gate.
+    """
 
     key: str
     raw: object
+    ticket: int = 0
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class ResetSetting(Command):
     """Drop the override of `key`: the configured value is in force again."""
 
     key: str
+    ticket: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class SettingConfigured(Fact):
 
     key: str
     raw: object
+    ticket: int = 0
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from messages.forwards import ForwardIndexes, ForwardPage
 _INDEXES = ("created", "updated")
 _U32_LIMIT = 1 << 32
 _BAD_REQUEST = -32600
+_DUAL_OPENING = "DUALOPEND_OPEN_"
 OUT_OF_SYNC = "out of sync"
 
 _SLOTS_FILTER = {"channels": [{"channel_id": True, "htlcs": [{"direction": True}]}]}
@@ -89,9 +90,12 @@ class LightningNode:
         return info
 
     def channels(self) -> ChannelReading:
-        """Every channel in any state; entries still without a channel_id are not channels yet."""
+        """Every channel in any state; entries that are still being opened are not channels yet.
+
+        Any other entry without a channel_id is malformed.
+        """
         rows = _rows("listpeerchannels", self._ask("listpeerchannels"), "channels")
-        born = [row for row in rows if not isinstance(row, dict) or "channel_id" in row]
+        born = [row for row in rows if not _unborn(row)]
         facts = tuple(self._parsed("listpeerchannels", born, parse_channel))
         return ChannelReading(facts, len(born) - len(facts))
 
@@ -251,6 +255,14 @@ def _rows(method: str, reply: Mapping[str, object], key: str) -> list[object]:
     if not isinstance(rows, list):
         raise MalformedReply(f"{method}: no list '{key}' in the answer")
     return rows
+
+
+def _unborn(row: object) -> bool:
+    """Whether this entry of listpeerchannels is an opening that has no channel_id yet."""
+    if not isinstance(row, dict) or "channel_id" in row:
+        return False
+    state = row.get("state")
+    return isinstance(state, str) and (state == "OPENINGD" or state.startswith(_DUAL_OPENING))
 
 
 def _index(row: object, field: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cl_revenue_ops.callbook import Rendered, render
+from cl_revenue_ops.callbook import CallBook, Rendered, render
 from cl_revenue_ops.config import SettingsBook
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.gate import WriteGate
@@ -17,6 +17,7 @@ from messages.base import Command
 from messages.channels import ChannelEntry, ChannelSnapshot
 
 VERSION = "3.0.0"
+BUSY = "too many calls are open; try again in a moment"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class FrontDesk:
         clock: Clock,
         post: PostOffice,
         book: Callable[[], SettingsBook],
-        open_calls: Callable[[], int],
+        calls: CallBook,
         breakers: Callable[[], object],
         counters: Callable[[], Mapping[str, object]],
         started_at_s: float,
@@ -53,12 +54,13 @@ class FrontDesk:
         self.clock = clock
         self.post = post
         self.book = book
-        self.open_calls = open_calls
+        self.calls = calls
         self.breakers = breakers
         self.counters = counters
         self.started_at_s = started_at_s
         self._texts: dict[str, tuple[tuple[Any, ...], Rendered]] = {}
-        self._index: tuple[int, dict[str, str], dict[str, ChannelEntry]] = (0, {}, {})
+        self._index: tuple[ChannelSnapshot | None, dict[str, str], dict[str, ChannelEntry]]
+        self._index = (None, {}, {})
 
     def notice(self, name: str) -> Any:
         """The body of an actor's notice, None when it has put up none."""
@@ -78,6 +80,11 @@ class FrontDesk:
         """The open channels with this peer."""
         return [e for e in self.channels().values() if e.peer_id == peer_id and not e.closed]
 
+    def require_room(self) -> None:
+        """NotServed when no further call can be opened: ask before an order takes effect."""
+        if self.calls.full():
+            raise NotServed(BUSY)
+
     def rendered(
         self, name: str, sources: tuple[Any, ...], make: Callable[..., object]
     ) -> Rendered:
@@ -92,9 +99,9 @@ class FrontDesk:
         snapshot = self.notice("channel-registry")
         if not isinstance(snapshot, ChannelSnapshot):
             raise NotServed("the channels have not been read from the node yet; try again soon")
-        version, scids, entries = self._index
-        if version != id(snapshot):
+        indexed, scids, entries = self._index
+        if indexed is not snapshot:
             entries = {entry.channel_id: entry for entry in snapshot.channels}
             scids = by_scid(snapshot.channels)
-            self._index = (id(snapshot), scids, entries)
+            self._index = (snapshot, scids, entries)
         return scids, entries

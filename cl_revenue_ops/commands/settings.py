@@ -55,8 +55,8 @@ def run(desk: FrontDesk, args: Mapping[str, Any]) -> dict[str, object] | HandOn:
         return _get(book, key)
     if action == "set":
         return _set(desk, book, key, value)
-    _refuse_if(reset_value(book, key))
-    return HandOn("settings", lambda i, to, by: ResetSetting(i, to, by, key))
+    ticket = order(desk.gate, _refuse_if(reset_value(book, key)))
+    return HandOn("settings", lambda i, to, by: ResetSetting(i, to, by, key, ticket))
 
 
 def _check_arguments(action: str, key: str | None, value: object) -> None:
@@ -84,15 +84,21 @@ def _get(book: SettingsBook, key: str | None) -> dict[str, object]:
 
 
 def _set(desk: FrontDesk, book: SettingsBook, key: str, value: object) -> HandOn:
-    outcome = set_value(book, key, value, "revenue-config")
-    close_at_once(desk.gate, _refuse_if(outcome))
-    return HandOn("settings", lambda i, to, by: SetSetting(i, to, by, key, value))
+    change = _refuse_if(set_value(book, key, value, "revenue-config"))
+    desk.require_room()
+    ticket = order(desk.gate, change)
+    return HandOn("settings", lambda i, to, by: SetSetting(i, to, by, key, value, ticket))
 
 
-def close_at_once(gate: WriteGate, change: Change) -> None:
-    """A pause or dry run holds before its answer goes out; its end waits for the Settings actor."""
+def order(gate: WriteGate, change: Change) -> int:
+    """The ticket of a change that was accepted.
+
+    A pause or dry run holds before its answer goes out; its end waits for the Settings actor.
+    """
+    ticket = gate.ticket()
     if change.new_value is True and change.key in _CLOSING:
-        gate.close(*_CLOSING[change.key])
+        gate.close(*_CLOSING[change.key], ticket)
+    return ticket
 
 
 def _refuse_if(outcome: Any) -> Any:

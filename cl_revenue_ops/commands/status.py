@@ -40,7 +40,7 @@ def status(desk: FrontDesk) -> dict[str, object]:
         "recent_rebalances": [],
         "actors": _actors(desk, supervisor),
         "dead_letters": _dead_letters(desk),
-        "open_calls": desk.open_calls(),
+        "open_calls": len(desk.calls.deadlines()),
         "breakers": desk.breakers(),
         "notifications": dict(desk.counters()),
         "database": desk.notice("storekeeper") or {},

@@ -145,7 +145,10 @@ def _without_contradictions(book: SettingsBook) -> tuple[SettingsBook, list[str]
     return book, notes
 
 
+_VERSION_MOST = 2**53  # nobody changes settings that often: a larger one is torn
+
+
 def _version_after(stored_version: object) -> int:
-    if isinstance(stored_version, int) and stored_version > 0:
+    if isinstance(stored_version, int) and 0 < stored_version < _VERSION_MOST:
         return stored_version + 1
     return 1

@@ -22,6 +22,7 @@ from cl_revenue_ops.domain.rates import Innovation, RateParameters, RateState
 
 DAY_S = 86_400.0
 ROW_VERSION = 1
+_LOG_MOST = 300.0
 
 
 @dataclass(frozen=True)
@@ -210,28 +211,60 @@ def to_row(state: FlowState) -> tuple[Any, ...]:
 
 
 def from_row(row: Sequence[Any]) -> FlowState:
-    """Return the state that `to_row` wrote; raise ValueError on a version that isn't ours."""
+    """Return the state that `to_row` wrote.
+
+    Raises ValueError on a version that isn't ours; ValueError, TypeError, KeyError, IndexError or
+    OverflowError on a row that isn't one, or whose numbers no step can have left.
+    """
     if not row or row[0] != ROW_VERSION:
         raise ValueError(f"a flow row of version {row[0] if row else None}, not {ROW_VERSION}")
     first_s, updated_s, last_forward_s, last_jump_s, evidence, *exposures = row[1:8]
     settled, incoming, outgoing, window = row[8:]
     return FlowState(
-        first_s=first_s,
-        updated_s=updated_s,
-        last_forward_s=last_forward_s,
-        last_jump_s=last_jump_s,
-        evidence=evidence,
-        exposure_in_s=exposures[0],
-        exposure_out_s=exposures[1],
-        settled=Totals(*settled),
+        first_s=finite(first_s),
+        updated_s=finite(updated_s),
+        last_forward_s=None if last_forward_s is None else finite(last_forward_s),
+        last_jump_s=None if last_jump_s is None else finite(last_jump_s),
+        evidence=finite(evidence),
+        exposure_in_s=finite(exposures[0]),
+        exposure_out_s=finite(exposures[1]),
+        settled=Totals(*map(int, settled)),
         incoming=_direction(incoming),
         outgoing=_direction(outgoing),
-        window=from_flat(window),
+        window=from_flat(tuple(map(int, window))),
     )
 
 
-def _direction(values: Sequence[float]) -> Direction:
-    return Direction(rates.from_floats(values[:10]), SizeBelief(*map(float, values[10:])))
+def not_after(state: FlowState, now_s: float) -> FlowState:
+    """Return the state with every moment that lies ahead of the clock moved to `now_s`."""
+    if state.updated_s <= now_s:
+        return state
+    return replace(
+        state,
+        first_s=min(state.first_s, now_s),
+        updated_s=now_s,
+        last_forward_s=None if state.last_forward_s is None else min(state.last_forward_s, now_s),
+        last_jump_s=None if state.last_jump_s is None else min(state.last_jump_s, now_s),
+    )
+
+
+def finite(value: Any) -> float:
+    """Return a stored number as a float; raise TypeError or ValueError where it is none."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is no number to reckon with")
+    return number
+
+
+def _direction(values: Sequence[Any]) -> Direction:
+    rate = rates.from_floats([finite(value) for value in values[:10]])
+    size = SizeBelief(*(finite(value) for value in values[10:]))
+    sane = abs(rate.log_rate) < _LOG_MOST and 0.0 < rate.p_xx < _LOG_MOST and rate.dispersion > 0.0
+    if not sane or rate.p_vv < 0.0 or size.variation < 0.0 or size.steps < 0.0:
+        raise ValueError("a belief that no step can have left")
+    if size.mean_msat < 0.0 or (size.mean_msat > 0.0 and size.forwards <= 0.0):
+        raise ValueError("a mean size without forwards behind it")
+    return Direction(rate, size)
 
 
 def _advance(

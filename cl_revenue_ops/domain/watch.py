@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from cl_revenue_ops.domain.flow import finite
 from cl_revenue_ops.domain.flow_exposure import Carrying, exposure_s
 
 GAP_S = 2_250.0
@@ -67,6 +68,14 @@ def close(watch: Watch, now_s: float) -> tuple[tuple[Stretch, ...], Watch]:
     return stretches, Watch(until_now.read_s, until_now.carrying)
 
 
+def not_after(watch: Watch, now_s: float) -> Watch:
+    """The watch with every moment that lies ahead of the clock moved to `now_s`."""
+    if watch.read_s is None:
+        return watch
+    ended = tuple(s._replace(end_s=min(s.end_s, now_s)) for s in watch.ended)
+    return Watch(min(watch.read_s, now_s), watch.carrying, watch.running, ended)
+
+
 def to_row(watch: Watch) -> list[Any]:
     """The watch as JSON keeps it exactly."""
     carrying = {key: list(value) for key, value in watch.carrying.items()}
@@ -75,13 +84,16 @@ def to_row(watch: Watch) -> list[Any]:
 
 
 def from_row(row: list[Any]) -> Watch:
-    """The watch that `to_row` wrote."""
+    """The watch that `to_row` wrote.
+
+    A row of another shape raises ValueError, TypeError, AttributeError or OverflowError.
+    """
     read_s, carrying, running, ended = row
     return Watch(
-        read_s,
-        {key: Carrying(*value) for key, value in carrying.items()},
+        None if read_s is None else finite(read_s),
+        {key: Carrying(*map(bool, value)) for key, value in carrying.items()},
         _unflat(running),
-        tuple(Stretch(end_s, _unflat(exposure)) for end_s, exposure in ended),
+        tuple(Stretch(finite(end_s), _unflat(exposure)) for end_s, exposure in ended),
     )
 
 
@@ -99,4 +111,4 @@ def _flat(exposure: Mapping[str, Exposure]) -> dict[str, list[float]]:
 
 
 def _unflat(exposure: Mapping[str, list[float]]) -> dict[str, Exposure]:
-    return {key: Exposure(*value) for key, value in exposure.items()}
+    return {key: Exposure(*map(finite, value)) for key, value in exposure.items()}

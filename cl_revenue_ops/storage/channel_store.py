@@ -6,12 +6,13 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
-from cl_revenue_ops.ports import StoreDamaged
 from cl_revenue_ops.storage.repository import Repository
-from messages.channels import ChannelEntry, ChannelFact, Policy
+from messages.channels import UNREADABLE, ChannelEntry, ChannelFact, Policy
 
 _FACT_FIELDS = tuple(field.name for field in fields(ChannelFact))
+_TEXTS = frozenset(("scid", "alias_scid", "opener"))
 
 # An unchanged channel is not written again: the registry saves all of them at every reading.
 _UPSERT = (
@@ -28,7 +29,11 @@ class SqliteChannelStore(Repository):
     """Implements ports.ChannelStore."""
 
     def load(self) -> tuple[ChannelEntry, ...]:
-        """See ports.ChannelStore; ordered by first contact, then by channel_id."""
+        """See ports.ChannelStore; ordered by first contact, then by channel_id.
+
+        Where a fact can't be read, one of the state UNREADABLE stands for it: the next reading of
+        the node brings a new one, and the channel keeps its scids.
+        """
         with self._reading() as connection:
             scids: dict[str, list[str]] = {}
             for channel_id, scid in connection.execute(
@@ -46,7 +51,7 @@ class SqliteChannelStore(Repository):
                 tuple(scids.get(channel_id, ())),
                 first_seen_s,
                 bool(closed),
-                _unpacked(channel_id, fact),
+                _unpacked(channel_id, peer_id, fact),
             )
             for channel_id, peer_id, first_seen_s, closed, fact in rows
         )
@@ -89,13 +94,32 @@ def _packed(fact: ChannelFact) -> str:
     return json.dumps(body, separators=(",", ":"))
 
 
-def _unpacked(channel_id: str, text: str) -> ChannelFact:
+def _unpacked(channel_id: str, peer_id: str, text: str) -> ChannelFact:
     """A fact stored by any version: unknown fields are left out, new ones get their default."""
+    blank = ChannelFact(channel_id, peer_id, UNREADABLE, False, False)
     try:
         body = json.loads(text)
         known = {name: value for name, value in body.items() if name in _FACT_FIELDS}
         if known.get("remote") is not None:
             known["remote"] = Policy(**known["remote"])
-        return ChannelFact(**known)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StoreDamaged(f"the stored fact of channel {channel_id} is unreadable") from error
+        fact = ChannelFact(**known)
+    except (ValueError, TypeError, AttributeError):
+        return blank
+    return fact if fact.channel_id == channel_id and _sound(fact, blank) else blank
+
+
+def _sound(fact: ChannelFact, blank: ChannelFact) -> bool:
+    """Whether every field has the type that it has in a fact of the node."""
+    if fact.remote is not None and not all(type(value) is int for value in fact.remote):
+        return False
+    return all(
+        _fits(name, getattr(fact, name), getattr(blank, name))
+        for name in _FACT_FIELDS
+        if name != "remote"
+    )
+
+
+def _fits(name: str, value: Any, blank: Any) -> bool:
+    if blank is not None:
+        return type(value) is type(blank)
+    return value is None or type(value) is (str if name in _TEXTS else int)

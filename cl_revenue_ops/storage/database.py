@@ -33,6 +33,7 @@ from cl_revenue_ops.storage.migrations import (
 )
 
 BUSY_TIMEOUT_S = 5.0  # for other programs that hold the file, such as an operator's shell
+CLOSE_TIMEOUT_S = 0.2
 TURN_TIMEOUT_S = 10.0  # for the other writers of this process
 CHECKED_ALWAYS_BYTES = 64 << 20
 CHECKED_AFTER_CRASH_BYTES = 1 << 30
@@ -103,15 +104,20 @@ class Database:
         """Close for good: this thread's connection and those of threads that have ended.
 
         A connection of a thread that still runs is left to the end of the process, and the lock
-        on the file with it.
+        on the file with it. A file that is just being opened (checked, migrated) is not waited
+        for: whoever closes has to leave.
         """
-        with self._opening:
-            self._closed = True
+        self._closed = True
+        if not self._opening.acquire(timeout=CLOSE_TIMEOUT_S):
+            return
+        try:
             self._place = None
             self._close_connections(also=threading.current_thread())
             if self._file_lock is not None and not self._all:
                 self._file_lock.release()
                 self._file_lock = None
+        finally:
+            self._opening.release()
 
     def _open_file(self, wanted: Identity) -> None:
         location = choose(self._configured_path, self._lightning_dir, wanted)

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from cl_revenue_ops.ports import FEE_SET, DecisionRow, StoredDecision
 from cl_revenue_ops.storage.repository import Repository
 
+IDLE_KEPT_S = 30 * 86_400.0
+IDLE_FORGOTTEN = 200
+
 _COLUMNS = (
     "id, channel_id, at_s, action, code, old_ppm, new_ppm, by_hand, body,"
     " last_at_s, repeats, outcome"
@@ -57,6 +60,7 @@ class SqliteFeeStore(Repository):
         with self._writing(durable) as connection:
             connection.execute("REPLACE INTO fee_header (only, header) VALUES (1, ?)", (header,))
             _save_states(connection, states)
+            _forget_idle(connection, decisions)
             return tuple(_record_one(connection, row) for row in decisions)
 
     def set_outcome(self, decision_id: int, outcome: str, state: Mapping[str, str]) -> None:
@@ -95,6 +99,16 @@ def _save_states(connection: sqlite3.Connection, states: Mapping[str, str]) -> N
     connection.executemany(
         "REPLACE INTO fee_state (channel_id, body) VALUES (?, ?)", states.items()
     )
+
+
+def _forget_idle(connection: sqlite3.Connection, decisions: Sequence[DecisionRow]) -> None:
+    """Let go of decisions that did nothing and are long past; every fee that was set stays."""
+    if decisions:
+        connection.execute(
+            "DELETE FROM fee_decision WHERE id IN (SELECT id FROM fee_decision"
+            " WHERE action = 'none' AND last_at_s < ? ORDER BY last_at_s LIMIT ?)",
+            (max(row.at_s for row in decisions) - IDLE_KEPT_S, IDLE_FORGOTTEN),
+        )
 
 
 def _record_one(connection: sqlite3.Connection, row: DecisionRow) -> int:

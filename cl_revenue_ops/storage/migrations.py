@@ -120,6 +120,7 @@ _FEES = (
         outcome TEXT)""",
     "CREATE INDEX fee_decision_by_channel ON fee_decision (channel_id)",
     "CREATE INDEX fee_decision_by_time ON fee_decision (last_at_s)",
+    "CREATE INDEX fee_decision_idle ON fee_decision (last_at_s) WHERE action = 'none'",
     "CREATE INDEX fee_decision_set ON fee_decision (last_at_s) WHERE outcome = 'set'",
 )
 

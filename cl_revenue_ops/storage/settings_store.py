@@ -12,9 +12,13 @@ class SqliteSettingsStore(Repository):
     """Implements ports.SettingsStore. What it stores survives a loss of power."""
 
     def load(self) -> tuple[int, tuple[tuple[str, str, str], ...]]:
-        """See ports.SettingsStore; the overrides come in the order in which they were saved."""
+        """See ports.SettingsStore; the overrides come in the order in which they were saved.
+
+        A version that is gone or torn counts as none.
+        """
         with self._reading() as connection:
-            (version,) = connection.execute("SELECT version FROM settings_state").fetchone()
+            row = connection.execute("SELECT version FROM settings_state").fetchone()
+            version = row[0] if row is not None and isinstance(row[0], int) else 0
             rows = connection.execute(
                 "SELECT key, value, replaced FROM settings_override ORDER BY position"
             ).fetchall()
@@ -24,6 +28,7 @@ class SqliteSettingsStore(Repository):
         """See ports.SettingsStore; ValueError where a key comes twice."""
         try:
             with self._writing(durable=True) as connection:
+                _ensure_state(connection)
                 connection.execute("UPDATE settings_state SET version = ?", (version,))
                 connection.execute("DELETE FROM settings_override")
                 connection.executemany(
@@ -36,8 +41,14 @@ class SqliteSettingsStore(Repository):
     def root_seed(self, fresh: int) -> int:
         """See ports.SettingsStore; a seed may have any number of bits."""
         with self._writing(durable=True) as connection:
-            connection.execute(
-                "UPDATE settings_state SET root_seed = ? WHERE root_seed IS NULL", (str(fresh),)
-            )
+            _ensure_state(connection)
             (stored,) = connection.execute("SELECT root_seed FROM settings_state").fetchone()
-        return int(stored)
+            if isinstance(stored, str) and stored.isascii() and stored.isdigit():
+                return int(stored)
+            # There is none yet, or a torn one: nothing that was drawn depends on it any more.
+            connection.execute("UPDATE settings_state SET root_seed = ?", (str(fresh),))
+        return fresh
+
+
+def _ensure_state(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT OR IGNORE INTO settings_state (only, version) VALUES (1, 0)")

@@ -194,3 +194,30 @@ def test_an_unpause_that_cannot_be_stored_leaves_it_closed(node: HouseNode) -> N
     with node.life.full_disk():
         assert node.call("revenue-config", ["set", "paused", False])["status"] == "error"
         assert node.status()["paused"] is True
+
+
+@pytest.mark.parametrize(
+    ("queued", "option", "source"),
+    [
+        (("min_fee_ppm", 11), "revenue-ops-dry-run", "dry run"),
+        (("paused", False), "revenue-ops-paused", "paused"),
+        (("dry_run", False), "revenue-ops-dry-run", "dry run"),
+    ],
+)
+def test_an_older_order_that_waits_does_not_open_what_setconfig_closed(
+    node: HouseNode, queued: tuple[str, Any], option: str, source: str
+) -> None:
+    life = node.life
+    mailbox = life.house.core.post.box("settings").mailbox
+    settings = life.runtime._actors["settings"]
+    with life.held():
+        life.ask("revenue-config", ["set", *queued])
+        answer = life.ask("setconfig", {"config": option, "val": "true"})
+        assert answer is not None
+        assert answer["result"] == {}
+        assert source in life.gate.reasons()
+        while (envelope := mailbox.take()) is not None:
+            settings.on_receive(envelope.message)
+            assert source in life.gate.reasons(), type(envelope.message).__name__
+    node.settle()
+    assert source in life.gate.reasons()

@@ -247,3 +247,14 @@ def test_a_changed_interval_counts_from_the_last_time(key: str, read: Any, way: 
         change(600)
         node.wait_s(1.0)
         assert read(node) == overdue_s
+
+
+def test_of_two_settings_that_contradict_each_other_both_have_to_be_given_anew() -> None:
+    options = {"revenue-ops-min-fee-ppm": "900", "revenue-ops-max-fee-ppm": "800"}
+    with house_node(options=options) as node:
+        assert node.status()["paused"] is True
+        node.call("revenue-config", ["set", "max_fee_ppm", 2_000])
+        assert node.status()["writes_allowed"] is False
+        node.call("revenue-config", ["set", "min_fee_ppm", 900])
+        assert node.status()["writes_allowed"] is True
+        assert node.status()["problems"] == []

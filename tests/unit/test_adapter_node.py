@@ -315,6 +315,16 @@ def test_channels_come_in_any_state_and_wrong_ones_are_counted(desk: Desk) -> No
     assert desk.left_out.counts() == {"listpeerchannels": 2}
 
 
+def test_only_an_opening_may_lack_a_channel_id(desk: Desk) -> None:
+    def nameless(state: object) -> dict[str, Any]:
+        return {"peer_id": OTHER, "peer_connected": True, "state": state}
+
+    states = ("OPENINGD", "DUALOPEND_OPEN_INIT", "CHANNELD_NORMAL", "DUALOPEND_AWAITING_LOCKIN", 5)
+    desk.script(result({"channels": [channel(), *map(nameless, states)]}))
+    reading = desk.node.channels()
+    assert (len(reading.facts), reading.malformed) == (1, 3)
+
+
 def test_slots_ask_for_little_and_understand_much(desk: Desk) -> None:
     """The second answer is that of a node which ignores the filter."""
     htlcs = [{"direction": "out"}, {"direction": "in"}, {"direction": "out"}]

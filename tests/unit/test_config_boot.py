@@ -235,3 +235,8 @@ def test_nothing_found_at_start_is_fatal(
     for line in (*result.problems, *result.notes):
         assert line.isascii()
         assert line.isprintable()
+
+
+@pytest.mark.parametrize("stored", [2**63 - 1, 2**53, -1, "7", None, 1.5])
+def test_a_version_that_cannot_be_one_begins_anew(stored: object) -> None:
+    assert at_boot({}, [], stored).book.version == 1

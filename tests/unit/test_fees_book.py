@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from cl_revenue_ops.domain.fees import quote_book
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
 from cl_revenue_ops.domain.fees.facts import Conditions, FeeParameters, Pin, PriorPrice
-from cl_revenue_ops.domain.fees.quote_book import FRESH_S, RETRY_S, Asked
-from messages.channels import ChannelFact
+from cl_revenue_ops.domain.fees.quote_book import FRESH_S, RETRY_S, SPREAD, Asked, fresh_s
+from messages.channels import ChannelEntry, ChannelFact
 
-A, PEER = "aa" * 32, "02" + "cc" * 32
+A, B, PEER = "aa" * 32, "bb" * 32, "02" + "cc" * 32
 CALM = Conditions(node_in_sync=True, paused=False, safe_mode=False)
 
 
@@ -27,6 +33,13 @@ def fact(fee_ppm: int = 100, htlcs_out: int = 0) -> ChannelFact:
         fee_base_msat=0,
         fee_ppm=fee_ppm,
     )
+
+
+def entry(
+    channel_id: str = A, *, closed: bool = False, state: str = "CHANNELD_NORMAL"
+) -> ChannelEntry:
+    last = replace(fact(), channel_id=channel_id, state=state)
+    return ChannelEntry(channel_id, PEER, (), 0.0, closed, last)
 
 
 def at(now_s: float) -> Situation:
@@ -85,24 +98,38 @@ def test_closed_channels_and_strangers_are_forgotten() -> None:
     book = FeeBook(quotes={PEER: Asked(0.0, None), "03" + "dd" * 32: Asked(0.0, None)})
     book.decide(fact(), at(0.0))
     book.pins[A] = Pin(1, None, "by hand", 0.0)
-    book.forget_closed([], [PEER])
+    book.forget_closed([entry(closed=True, state="ONCHAIN"), entry(B)], 1.0)
     assert (book.states, book.pins, list(book.quotes)) == ({}, {}, [PEER])
+    book.forget_closed([entry(closed=True, state="ONCHAIN")], 2.0)
+    assert book.quotes == {}
+
+
+def test_one_reading_that_leaves_a_channel_out_costs_no_pin() -> None:
+    book = FeeBook(quotes={PEER: Asked(0.0, None)})
+    book.decide(fact(), at(0.0))
+    book.pins[A] = Pin(1, None, "by hand", 0.0)
+    for read_at_s, closed in ((1.0, True), (1.0, True), (2.0, False), (3.0, True)):
+        book.forget_closed([entry(closed=closed)], read_at_s)
+        assert (list(book.states), list(book.pins), list(book.quotes)) == ([A], [A], [PEER])
+    book.forget_closed([entry(closed=True)], 4.0)
+    assert (book.states, book.pins, book.quotes) == ({}, {}, {})
 
 
 def test_an_open_channel_is_remembered() -> None:
     book = FeeBook()
     book.decide(fact(), at(0.0))
-    book.forget_closed([A], [PEER])
+    book.forget_closed([entry()], 1.0)
+    book.forget_closed([entry()], 2.0)
     assert list(book.states) == [A]
 
 
 def test_quotes_are_due_when_old_and_soon_after_a_failure() -> None:
     price = PriorPrice(50.0, 0.3, 3)
     book = {PEER: Asked(1_000.0, price)}
-    assert not quote_book.due(book, PEER, 1_000.0 + FRESH_S - 1)
-    assert quote_book.due(book, PEER, 1_000.0 + FRESH_S)
+    assert not quote_book.due(book, PEER, 1_000.0 + fresh_s(PEER) - 1)
+    assert quote_book.due(book, PEER, 1_000.0 + fresh_s(PEER))
     assert quote_book.due(book, "unknown", 0.0)
-    failed = {PEER: quote_book.ask_again_soon(9e6, price)}
+    failed = {PEER: quote_book.ask_again_soon(PEER, 9e6, price)}
     assert not quote_book.due(failed, PEER, 9e6 + RETRY_S - 1)
     assert quote_book.due(failed, PEER, 9e6 + RETRY_S)
     assert quote_book.price_into(failed, PEER) == price
@@ -122,3 +149,68 @@ def test_giving_a_channel_back_ends_its_pin() -> None:
     book.pins[A] = Pin(321, None, "by hand", 10.0)
     assert book.give_back(fact(321))
     assert book.pins == {}
+
+
+def test_answers_of_one_hour_are_not_all_due_in_one_hour() -> None:
+    peers = [f"02{number:064x}" for number in range(200)]
+    fresh = [fresh_s(peer_id) for peer_id in peers]
+    assert min(fresh) >= FRESH_S
+    assert max(fresh) <= FRESH_S * (1.0 + SPREAD)
+    assert max(fresh) - min(fresh) > 0.9 * SPREAD * FRESH_S
+    assert len({int(seconds) for seconds in fresh}) > 150
+
+
+def test_a_quote_from_the_future_is_asked_for_again() -> None:
+    book = {PEER: Asked(30 * 86_400.0, None)}
+    assert quote_book.due(book, PEER, 0.0)
+    assert not quote_book.due(book, PEER, 30 * 86_400.0 - 60.0), "a small step back costs nothing"
+
+
+def test_a_hold_from_the_future_begins_now_and_is_reported_once() -> None:
+    book = FeeBook()
+    book.decide(fact(), at(9e6))
+    assert book.decide(fact(900), at(9e6)).newly_foreign
+    held = book.decide(fact(900), at(1_000.0))
+    assert (held.code, held.newly_foreign) == ("foreign_fee_held", False)
+    assert book.decide(fact(900), at(1_000.0 + 86_000.0)).code == "foreign_fee_held"
+    assert book.decide(fact(900), at(1_000.0 + 86_401.0)).code != "foreign_fee_held"
+
+
+def packed(**changes: Any) -> str:
+    book = FeeBook()
+    book.decide(fact(), at(1_000.0))
+    book.pins[A] = Pin(77, None, "by hand", 1_001.0)
+    row = json.loads(book.pack([A])[A])
+    row["state"].update(changes)
+    return json.dumps(row)
+
+
+DAMAGED = (
+    "x", "", "{}", "[]", "null", "5", '{"state": null, "pin": null}', packed(version=2),
+    packed(observed_s=None), packed(updates_s=[None]), packed(target=[1, 2]), packed(extra=1),
+    packed(decisions="many"), packed(target={"ppm": None, "base_msat": 0}), packed(found=3),
+    packed(congestion={"active": False, "above": None, "sampled_at_s": 0.0}),
+    packed(decided_at_s=float("inf")), packed(calm_ppm=1.5), packed(forced_by=[]),
+    packed().replace("77", '"77"'), packed().replace("1001.0", "null"), "[" * 100_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_row_starts_fresh_alone(text: str) -> None:
+    book = FeeBook.unpack(None, {A: text, B: packed()})
+    assert (list(book.states), list(book.pins), book.unreadable) == ([B], [B], (A,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x", "[]", "{}", "null", '{"last_cycle_s": "5", "quotes": {}}',
+        '{"last_cycle_s": 5.0, "quotes": {"02": null}}', '{"last_cycle_s": NaN, "quotes": {}}',
+        '{"last_cycle_s": 5.0, "quotes": {"02": [null, null]}}',
+        '{"last_cycle_s": 5.0, "quotes": {"02": [1.0, [1.0, null, 3]]}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_header_gets_defaults(text: str) -> None:
+    book = FeeBook.unpack(text, {A: packed()})
+    assert (book.last_cycle_s, book.quotes, book.unreadable) == (None, {}, ("header",))
+    assert list(book.states) == [A]

@@ -47,3 +47,9 @@ def test_a_hold_starts_at_first_sight_and_anew_with_a_new_value() -> None:
     assert hold_of(OLD, first, NOW + HOUR_S) == Hold(OLD, NOW + HOUR_S)
     assert hold_left_s(first, NOW + HOUR_S, DAY_S) == 23 * HOUR_S
     assert hold_left_s(first, NOW + DAY_S, DAY_S) == 0.0
+
+
+def test_a_hold_from_the_future_begins_now() -> None:
+    ahead = Hold(OTHER, NOW + 30 * DAY_S)
+    assert hold_of(OTHER, ahead, NOW) == Hold(OTHER, NOW)
+    assert hold_left_s(ahead, NOW, DAY_S) == DAY_S

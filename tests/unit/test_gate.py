@@ -53,3 +53,24 @@ def test_all_reasons_are_told_in_one_line_in_a_fixed_order() -> None:
     gate.close("paused", "by the operator")
     gate.close("dry run", "nothing is written")
     assert gate.closed_because() == "dry run: nothing is written; paused: by the operator"
+
+
+def test_an_older_order_cannot_open_what_a_newer_one_closed() -> None:
+    gate = an_open_gate()
+    unpause, pause = gate.ticket(), gate.ticket()
+    gate.close("paused", "by the newer order", pause)
+    gate.open("paused", unpause)
+    assert gate.closed_because() == "paused: by the newer order"
+    gate.open("paused", gate.ticket())
+    assert gate.closed_because() is None
+
+
+def test_an_older_order_that_closes_late_does_not_age_a_newer_one() -> None:
+    gate = an_open_gate()
+    older, newer, newest = gate.ticket(), gate.ticket(), gate.ticket()
+    gate.close("paused", "newer", newer)
+    gate.close("paused", "older", older)
+    gate.open("paused", older)
+    assert gate.closed_because() is not None
+    gate.open("paused", newest)
+    assert gate.closed_because() is None

@@ -397,3 +397,23 @@ def test_a_draft_left_by_a_kill_does_not_hinder(tmp_path: Path) -> None:
     (tmp_path / "revenue_ops.db.new").write_bytes(b"half a draft")
     with opened(tmp_path):
         assert not (tmp_path / "revenue_ops.db.new").exists()
+
+
+def test_closing_does_not_wait_for_a_file_that_is_being_opened(tmp_path: Path) -> None:
+    base, opening, go_on = database(tmp_path), threading.Event(), threading.Event()
+
+    def slow(path: Path, identity: object) -> None:
+        opening.set()
+        go_on.wait(30.0)
+
+    base._prepare = slow  # type: ignore[method-assign, assignment]  # a check that takes minutes
+    opener = threading.Thread(target=base.open, args=(NODE, NETWORK), daemon=True)
+    opener.start()
+    assert opening.wait(30.0)
+    closer = threading.Thread(target=base.close, daemon=True)
+    closer.start()
+    closer.join(20.0)
+    waited = closer.is_alive()
+    go_on.set()
+    opener.join(30.0)
+    assert not waited

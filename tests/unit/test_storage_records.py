@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cl_revenue_ops.ports import DecisionRow, StoreDamaged, StoredDecision
+from cl_revenue_ops.ports import DecisionRow, StoredDecision
 from cl_revenue_ops.storage.channel_store import SqliteChannelStore
 from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.fee_store import SqliteFeeStore
 from cl_revenue_ops.storage.flow_store import SqliteFlowStore
 from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
-from messages.channels import ChannelEntry, ChannelFact, Policy
+from messages.channels import UNREADABLE, ChannelEntry, ChannelFact, Policy
 from tests.unit.storage_support import NETWORK, NODE, RevocableLease, database, opened
 
 
@@ -142,15 +142,28 @@ def test_a_fact_of_another_version_is_read_as_far_as_it_is_known(base: Database)
     assert store.load() == (saved,)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"remote": 5}'])
-def test_an_unreadable_fact_is_damage(base: Database, text: str) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "'{'",
+        "'[]'",
+        "'{}'",
+        "'{\"remote\": 5}'",
+        "replace(fact, '\"slots_in\":483', '\"slots_in\":null')",
+        'replace(fact, \'"channel_id":"aaaa\', \'"channel_id":"bbbb\')',
+    ],
+)
+def test_an_unreadable_fact_costs_the_fact_and_nothing_else(base: Database, change: str) -> None:
     store = SqliteChannelStore(base, RevocableLease())
-    store.save([entry("aa" * 32)])
+    saved = entry("aa" * 32)
+    store.save([saved])
     with closing(sqlite3.connect(base.place().path)) as other:
-        other.execute("UPDATE channel SET fact = ?", (text,))
+        other.execute(f"UPDATE channel SET fact = {change}")
         other.commit()
-    with pytest.raises(StoreDamaged, match="aa" * 32):
-        store.load()
+    blank = ChannelFact(saved.channel_id, saved.peer_id, UNREADABLE, False, False)
+    assert store.load() == (saved._replace(fact=blank),)
+    store.save([saved])
+    assert store.load() == (saved,)
 
 
 # -- flow -----------------------------------------------------------------------------------------
@@ -315,3 +328,40 @@ def test_no_decision_is_lost_by_merging(
             assert [row.last_at_s for row in rows][-1:] == [float(t) for t, _ in mine][-1:]
         made_s = [float(at_s) for at_s, step in enumerate(history) if step[2]]
         assert [row.last_at_s for row in fees.recent_changes(99)] == made_s[::-1]
+
+
+def test_decisions_that_did_nothing_are_let_go_after_a_month_and_set_fees_stay(
+    fees: SqliteFeeStore,
+) -> None:
+    day_s = 86_400.0
+    idle = [decision("a", 1.0, f"why {n}")._replace(action="none") for n in range(5)]
+    (moved,) = fees.record("h", {}, [decision("b", 1.0, "moved")._replace(action="set")])
+    fees.record("h", {}, idle)
+    fees.record("h", {}, [decision("c", 29 * day_s)._replace(action="none")])
+    assert len(fees.last_decisions("a", 50)) == 5
+    fees.record("h", {}, [decision("c", 32 * day_s, "other")._replace(action="none")])
+    assert fees.last_decisions("a", 50) == ()
+    assert [row.decision_id for row in fees.last_decisions("b", 50)] == [moved]
+    assert len(fees.last_decisions("c", 50)) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM settings_state",
+        "UPDATE settings_state SET root_seed = 'torn'",
+        "UPDATE settings_state SET root_seed = NULL",
+    ],
+)
+def test_a_torn_state_of_the_settings_is_replaced_and_never_fatal(
+    base: Database, damage: str
+) -> None:
+    store = SqliteSettingsStore(base, RevocableLease())
+    store.save(5, [("a", "1", "")])
+    assert store.root_seed(11) == 11
+    with base.writing(RevocableLease(), durable=False) as connection:
+        connection.execute(damage)
+    assert store.load()[1] == (("a", "1", ""),)
+    assert store.root_seed(22) == 22
+    store.save(6, [])
+    assert (store.load(), store.root_seed(33)) == ((6, ()), 22)

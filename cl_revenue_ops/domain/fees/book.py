@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cl_revenue_ops.domain.fees import congestion, decide, quote_book, record
 from cl_revenue_ops.domain.fees.decide import FeeDecision
@@ -16,9 +16,23 @@ from cl_revenue_ops.domain.fees.facts import (
     FeeParameters,
     Pin,
     channel_facts,
+    finite,
 )
 from cl_revenue_ops.domain.fees.quote_book import Asked
-from messages.channels import ChannelFact
+from messages.channels import ChannelEntry, ChannelFact
+
+CLOSING_STATES = (
+    "CHANNELD_SHUTTING_DOWN",
+    "CLOSINGD_SIGEXCHANGE",
+    "CLOSINGD_COMPLETE",
+    "AWAITING_UNILATERAL",
+    "FUNDING_SPEND_SEEN",
+    "ONCHAIN",
+    "CLOSED",
+)
+HEADER = "header"
+
+_Kept = TypeVar("_Kept")
 
 
 class Situation(NamedTuple):
@@ -40,7 +54,9 @@ class SlotSample(NamedTuple):
 class FeeBook:
     """State and pins by channel_id, quotes by peer, and when the last cycle began (Unix seconds).
 
-    `settled_out` is what the last flow report said; it is not stored here.
+    `settled_out` is what the last flow report said, `missing` since which reading of the channels
+    one that we remember was not among the open ones; neither is stored here. `unreadable` names
+    the stored rows (channel_ids, HEADER) that could not be understood.
     """
 
     states: dict[str, ChannelFeeState] = field(default_factory=dict)
@@ -49,6 +65,8 @@ class FeeBook:
     last_cycle_s: float | None = None
     settled_out: dict[str, int] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, float] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
 
     def state(self, channel_id: str) -> ChannelFeeState:
         """The kept state of a channel; a fresh one where there is none."""
@@ -112,13 +130,28 @@ class FeeBook:
             busy = busy or after.congestion.active or share > half
         return SlotSample(tuple(turned), busy)
 
-    def forget_closed(self, open_ids: Iterable[str], open_peers: Iterable[str]) -> None:
-        """Let go of what concerns channels that are gone, and of prices into strangers."""
-        still_open = set(open_ids)
-        for kept in (self.states, self.pins, self.slots):
-            for channel_id in [c for c in kept if c not in still_open]:
-                del kept[channel_id]
-        self.quotes = quote_book.kept(self.quotes, open_peers)
+    def forget_closed(self, entries: Iterable[ChannelEntry], read_at_s: float) -> None:
+        """Let go of what concerns channels that are gone, and of prices into strangers.
+
+        Gone is what was seen closing, or is closed in two readings running: a single reading
+        that leaves channels out must not cost their pins.
+        """
+        by_id = {entry.channel_id: entry for entry in entries}
+        missing: dict[str, float] = {}
+        for channel_id in dict.fromkeys((*self.states, *self.pins, *self.slots)):
+            entry = by_id.get(channel_id)
+            if entry is not None and not entry.closed:
+                continue
+            closing = entry is not None and entry.fact.state in CLOSING_STATES
+            if closing or self.missing.get(channel_id, read_at_s) != read_at_s:
+                self.states.pop(channel_id, None)
+                self.pins.pop(channel_id, None)
+                self.slots.pop(channel_id, None)
+            else:
+                missing[channel_id] = self.missing.get(channel_id, read_at_s)
+        self.missing = missing
+        peers = (e.peer_id for e in by_id.values() if not e.closed or e.channel_id in missing)
+        self.quotes = quote_book.kept(self.quotes, peers)
 
     # -- packing ------------------------------------------------------------------------------
 
@@ -141,15 +174,42 @@ class FeeBook:
 
     @classmethod
     def unpack(cls, header: str | None, rows: Mapping[str, str]) -> FeeBook:
-        """The book that was stored; an empty one where nothing was."""
-        book = cls()
+        """The book that was stored; an empty one where nothing was.
+
+        What cannot be understood starts fresh, row by row, and is named in `unreadable`.
+        """
+        book, unreadable = cls(), []
         if header is not None:
-            body = json.loads(header)
-            book.last_cycle_s = body["last_cycle_s"]
-            book.quotes = quote_book.from_row(body["quotes"])
+            kept = _read(_header_from_row, header)
+            if kept is None:
+                unreadable.append(HEADER)
+            else:
+                book.last_cycle_s, book.quotes = kept
         for channel_id, text in rows.items():
-            packed = json.loads(text)
-            book.states[channel_id] = record.state_from_row(packed["state"])
-            if packed["pin"] is not None:
-                book.pins[channel_id] = Pin(*packed["pin"])
+            packed = _read(_channel_from_row, text)
+            if packed is None:
+                unreadable.append(channel_id)
+                continue
+            book.states[channel_id], pin = packed
+            if pin is not None:
+                book.pins[channel_id] = pin
+        book.unreadable = tuple(unreadable)
         return book
+
+
+def _read(from_row: Callable[[Any], _Kept], text: str) -> _Kept | None:
+    """What a stored row holds; None where it is damaged in whatever way."""
+    try:
+        return from_row(json.loads(text))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        return None
+
+
+def _header_from_row(row: Any) -> tuple[float | None, dict[str, Asked]]:
+    last_s = row["last_cycle_s"]
+    return None if last_s is None else finite(last_s), quote_book.from_row(row["quotes"])
+
+
+def _channel_from_row(row: Any) -> tuple[ChannelFeeState, Pin | None]:
+    pin = row["pin"]
+    return record.state_from_row(row["state"]), None if pin is None else record.pin_from_row(pin)

@@ -15,12 +15,14 @@ def slot_share(used: int, slots: int) -> float:
 def sample(
     state: CongestionState, used: int, slots: int, at_s: float, parameters: FeeParameters
 ) -> CongestionState:
-    """Take in one reading of the slots; a reading that isn't newer than the last changes nothing.
+    """Take in one reading of the slots; the one already taken in, told again, changes nothing.
+
+    A reading is known by its time. An older time is another reading: the clock was set back.
 
     Congested from `congestion_samples` readings running above the threshold on, until one is
     below `congestion_release` of it: in between it stays as it is, so it cannot flutter.
     """
-    if at_s <= state.sampled_at_s:
+    if at_s == state.sampled_at_s:
         return state
     share = slot_share(used, slots)
     threshold = parameters.htlc_congestion_threshold

@@ -124,7 +124,7 @@ def decide(
         outcome=judged.outcome,
         blockers=blockers,
         verdicts=course.verdicts,
-        newly_foreign=hold is not None and hold != _held(state),
+        newly_foreign=hold is not None and hold.fee != state.foreign,
         facts=facts,
         state=state_before,
         parameters=parameters,

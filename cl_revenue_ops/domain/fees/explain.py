@@ -36,29 +36,58 @@ def fees(decision: FeeDecision, *, stands: bool) -> dict[str, int | None]:
     return {"old_fee_ppm": old_ppm, "new_fee_ppm": new_ppm, "fee_ppm": new_ppm}
 
 
+def order(channel_id: str, scids: Mapping[str, str]) -> dict[str, object]:
+    """What every order that was carried out is answered with."""
+    channel = scids.get(channel_id, channel_id)
+    return {"status": "success", "success": True, "channel": channel, "channel_id": channel_id}
+
+
 def change(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object]:
-    """A fee that was really set, by the names that clients read."""
+    """A fee that was really set, by the names that clients read; its record may be damaged."""
     decision = stored.row
-    body = json.loads(decision.body)
+    try:
+        body = json.loads(decision.body)
+        facts, sentence = body["inputs"]["facts"], body["sentence"]
+        scid, peer_id = facts["scid"], facts["peer_id"]
+    except (ValueError, TypeError, KeyError, IndexError):
+        scid, peer_id, sentence = decision.channel_id, None, "Its record cannot be read."
     return {
         "id": stored.decision_id,
-        "channel_id": scids.get(decision.channel_id, body["inputs"]["facts"]["scid"]),
-        "peer_id": body["inputs"]["facts"]["peer_id"],
+        "channel_id": scids.get(decision.channel_id, scid),
+        "peer_id": peer_id,
         "old_fee_ppm": decision.old_ppm,
         "new_fee_ppm": decision.new_ppm,
-        "reason": body["sentence"],
+        "reason": sentence,
         "manual": int(decision.by_hand),
         "timestamp": int(stored.last_at_s),
     }
 
 
 def shown(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object]:
-    """The last decision of a channel, whole: inputs, each stage's verdict, outcome, sentence."""
-    body: dict[str, Any] = json.loads(stored.row.body)
-    skipped = body["action"] == "none"
+    """The last decision of a channel, whole: inputs, each stage's verdict, outcome, sentence.
+
+    A record that cannot be read any more gives what stands beside it, and says so.
+    """
+    row, skipped = stored.row, stored.row.action == "none"
+    try:
+        told = _told(json.loads(row.body), skipped)
+    except (ValueError, TypeError, KeyError, IndexError):
+        told = {"status": "unreadable", "sentence": "Its record cannot be read.", "record": None}
     return {
-        "channel_id": scids.get(stored.row.channel_id, body["inputs"]["facts"]["scid"]),
-        "full_channel_id": stored.row.channel_id,
+        **told,
+        "channel_id": scids.get(row.channel_id, row.channel_id),
+        "full_channel_id": row.channel_id,
+        "outcome": stored.outcome or ("nothing to write" if skipped else "not known"),
+        "decided_at": row.at_s,
+        "last_decided_at": stored.last_at_s,
+        "repeats": stored.repeats,
+        "by_hand": row.by_hand,
+    }
+
+
+def _told(body: dict[str, Any], skipped: bool) -> dict[str, object]:
+    """What the record of a decision tells."""
+    return {
         "peer_id": body["inputs"]["facts"]["peer_id"],
         "status": "waiting" if body["blockers"] else "ready",
         "skip_reason": body["code"] if skipped else None,
@@ -67,11 +96,6 @@ def shown(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object]
         "target_ppm": None if body["target"] is None else body["target"]["ppm"],
         "wanted_ppm": body["wanted"]["ppm"],
         "whose": body["whose"],
-        "outcome": stored.outcome or ("nothing to write" if skipped else "not known"),
-        "decided_at": stored.row.at_s,
-        "last_decided_at": stored.last_at_s,
-        "repeats": stored.repeats,
-        "by_hand": stored.row.by_hand,
         "record": body,
     }
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from messages.channels import ChannelFact
 
 DAY_S = 86_400.0
+
+Number = TypeVar("Number", int, float)
+
+
+def finite(value: Number) -> Number:
+    """Return a stored number as it is; raise TypeError or ValueError where it is none."""
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"not a number: {value}")
+    return value
 
 
 class Fee(NamedTuple):

@@ -32,10 +32,14 @@ def whose_fee(seen: Fee, target: Fee | None, confirmed: Fee | None, pinned: Fee 
 
 
 def hold_of(seen: Fee, held: Hold | None, now_s: float) -> Hold:
-    """Return the hold on a foreign fee; the clock starts anew with each new foreign value."""
-    return held if held is not None and held.fee == seen else Hold(seen, now_s)
+    """Return the hold on a foreign fee; the clock starts anew with each new foreign value.
+
+    A hold that began after `now_s` (the clock was set back since) begins now.
+    """
+    stands = held is not None and held.fee == seen and held.since_s <= now_s
+    return held if held is not None and stands else Hold(seen, now_s)
 
 
 def hold_left_s(hold: Hold, now_s: float, hold_s: float) -> float:
     """Return for how many seconds a foreign fee is still left alone; 0 when it is ours again."""
-    return max(0.0, hold.since_s + hold_s - now_s)
+    return min(hold_s, max(0.0, hold.since_s + hold_s - now_s))

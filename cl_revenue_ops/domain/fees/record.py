@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cl_revenue_ops.domain.fees.decide import FeeDecision, decide
@@ -16,6 +16,7 @@ from cl_revenue_ops.domain.fees.facts import (
     FeeParameters,
     Pin,
     PriorPrice,
+    finite,
 )
 from cl_revenue_ops.domain.fees.wording import Reason
 
@@ -83,10 +84,53 @@ def state_to_row(state: ChannelFeeState) -> dict[str, Any]:
 
 
 def state_from_row(row: Mapping[str, Any]) -> ChannelFeeState:
-    """Return the state that `state_to_row` wrote; raise ValueError on another version."""
+    """Return the state that `state_to_row` wrote.
+
+    Raises ValueError on another version; on anything else that is no state also TypeError,
+    KeyError or AttributeError.
+    """
     if row.get("version") != STATE_VERSION:
         raise ValueError(f"a fee state of version {row.get('version')}, not {STATE_VERSION}")
-    return _state({key: value for key, value in row.items() if key != "version"})
+    return _checked(_state({key: value for key, value in row.items() if key != "version"}))
+
+
+def pin_from_row(row: Sequence[Any]) -> Pin:
+    """Return a pin kept as a list; raise ValueError or TypeError where it is none."""
+    pin = Pin(*row)
+    _each(_whole, pin.ppm, *_known(pin.base_msat))
+    _each(_word, pin.origin)
+    _each(finite, pin.set_at_s, *_known(pin.until_s))
+    return pin
+
+
+def _checked(state: ChannelFeeState) -> ChannelFeeState:
+    """Return the state; raise where a value could not have been written by `state_to_row`."""
+    fees = _known(state.found, state.target, state.confirmed, state.foreign)
+    _each(_whole, *(number for fee in fees for number in fee), *_known(state.calm_ppm))
+    _each(_whole, state.congestion.above, state.decisions)
+    _each(finite, state.observed_s, state.congestion.sampled_at_s, *state.updates_s)
+    _each(finite, *_known(state.foreign_since_s, state.decided_at_s))
+    _each(_word, *_known(state.forced_by, state.target_forced_by))
+    return state
+
+
+def _known(*values: Any) -> tuple[Any, ...]:
+    return tuple(value for value in values if value is not None)
+
+
+def _each(check: Callable[[Any], object], *values: Any) -> None:
+    for value in values:
+        check(value)
+
+
+def _whole(value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"not a whole number: {value}")
+
+
+def _word(value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"not a word: {value}")
 
 
 def _reason(why: Reason) -> dict[str, Any]:
