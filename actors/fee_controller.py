@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from actors.base import HouseActor, handles
@@ -164,15 +164,16 @@ class FeeController(HouseActor):
         self._trouble = self._quotes.trouble or self._trouble
         if asked < QUOTES_A_STEP:
             try:
-                look = self._look() if asked or self._is_stale(sweep) else sweep.look
+                look = self._look() if asked or sweep.worn else sweep.look
+                sweep = sweep._replace(look=self._decide_step(look, batch), worn=False)
             except PortError as error:
                 # The next cycle decides the rest.
                 self._sweep = None
                 self._note(f"the node could not be read: {error}")
                 return
-            self._decide(look, batch)
             left = left[CHANNELS_A_STEP:]
-        self._sweep = sweep._replace(left=left, worn=True) if left else None
+        worn = sweep.worn or asked > 0
+        self._sweep = sweep._replace(left=left, worn=worn) if left else None
         if not left:
             self._show()
         elif asked:
@@ -180,10 +181,26 @@ class FeeController(HouseActor):
         else:
             self.context.tell(self.context.address, ContinueFees())
 
-    def _is_stale(self, sweep: Sweep) -> bool:
-        """Whether others may have changed the node since it was read for this sweep."""
-        age_s = self.now() - sweep.look.situation.read_at_s
-        return sweep.worn or not 0.0 <= age_s <= FACTS_FRESH_S
+    def _decide_step(self, look: Look, channel_ids: Sequence[str]) -> Look:
+        """Decide some channels of a sweep; nothing is written on facts from before this step.
+
+        Most steps write nothing, and the node is not read again for those. Returns the facts
+        that were decided on; raises PortError, with nothing recorded.
+        """
+        age_s = self.now() - look.situation.read_at_s
+        stale = not 0.0 <= age_s <= FACTS_FRESH_S
+        if stale or self._would_write(look, channel_ids):
+            look = self._look()
+        self._decide(look, channel_ids)
+        return look
+
+    def _would_write(self, look: Look, channel_ids: Iterable[str]) -> bool:
+        """Whether these facts would lead to a write; leaves no trace."""
+        book, known = self._book, [c for c in channel_ids if c in look.facts]
+        before = {channel_id: book.state(channel_id) for channel_id in known}
+        decisions = [book.decide(look.facts[channel_id], look.situation) for channel_id in known]
+        book.states.update(before)
+        return any(decision.action == "set" for decision in decisions)
 
     def _decide(self, look: Look, channel_ids: Iterable[str]) -> None:
         """Decide some channels, store all decisions at once, then write what is to be written."""
