@@ -17,7 +17,8 @@ USAGE = """usage: python3 run.py TASK [arguments]
   node    the simulated node in real time, to be called with: python3 run.py call METHOD ...
   call    one JSON-RPC call to a running simulated node, as lightning-cli does it
   test    all tests
-  bench   the benchmarks of docs/performance.md
+  bench   fee policies compared over simulated markets: tables, an HTML page
+  figures the plugin's speed and size, as in docs/performance.md
   lint    ruff and mypy"""
 
 
@@ -27,12 +28,12 @@ def main(arguments: list[str]) -> int:
         print(f"Python {FLOOR[0]}.{FLOOR[1]} or newer is needed, this is {sys.version.split()[0]}")
         return 2
     task, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    if task in ("demo", "node", "call"):
+    if task in ("demo", "node", "call", "bench"):
         name = {"node": "run"}.get(task, task)
         return run([prepare("requirements.txt"), "-m", "cl_revenue_ops.simnode", name, *rest])
     if task == "test":
         return run([prepare("requirements-dev.txt"), "-m", "pytest", *rest])
-    if task == "bench":
+    if task == "figures":
         return run([prepare("requirements-dev.txt"), "-m", "tests.benchmarks", *rest])
     if task == "lint":
         python = prepare("requirements-dev.txt")

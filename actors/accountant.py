@@ -13,6 +13,7 @@ from messages.forwards import (
     ForwardIndexes,
     ForwardPage,
     ForwardSeen,
+    ReadEarnings,
     ReadForwardIndexes,
     ReadForwardLog,
     ReadForwards,
@@ -69,6 +70,11 @@ class Accountant(HouseActor):
     @handles(ReadForwardLog)
     def _read_log(self, message: ReadForwardLog) -> None:
         page = self._store.read_log(message.after_seq, message.limit, message.not_before_s)
+        self.answer(message, page)
+
+    @handles(ReadEarnings)
+    def _read_earnings(self, message: ReadEarnings) -> None:
+        page = self._store.earnings(message.after_seq, message.from_s, message.mid_s, message.end_s)
         self.answer(message, page)
 
     # -- catching up with the node ------------------------------------------------------------

@@ -6,35 +6,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from actors.base import HouseActor, handles
+from actors.fee_evidence import FeeEvidence
+from actors.fee_mempool import FeeMempool
+from actors.fee_neighbours import FeeNeighbours
+from actors.fee_orders import FeeOrders, Refused
+from actors.fee_pricing import FeePricing, News
 from actors.fee_quotes import QUOTES_A_STEP, FeeQuotes
-from actors.fee_writer import NOTHING, FeeWriter
+from actors.fee_rhythm import FeeRhythm
+from actors.fee_shadow import FeeShadow
+from actors.fee_writer import FeeWriter
 from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain.fees import explain
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
-from cl_revenue_ops.domain.fees.decide import FeeDecision, parameters_of
-from cl_revenue_ops.domain.fees.facts import Conditions, Pin
+from cl_revenue_ops.domain.fees.decide import parameters_of
+from cl_revenue_ops.domain.fees.explain_next import Outlook
+from cl_revenue_ops.domain.fees.facts import Conditions
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity
-from cl_revenue_ops.ports import (
-    FEE_SET,
-    FeeStore,
-    Node,
-    PortError,
-)
+from cl_revenue_ops.ports import FEE_SET, FeeStore, Node, PortError
 from cl_revenue_ops.runtime.actor import Context
-from messages.base import Command
+from messages.base import Answer, Refusal
 from messages.channels import ChannelFact, ChannelSnapshot
 from messages.control import Suspend
 from messages.fees import (
     ContinueFees,
+    ContinueShadow,
+    EvidenceSilence,
     ExplainFees,
     FeeTick,
     SetFeeByHand,
+    ShadowReport,
     SlotTick,
+    WakeAll,
 )
 from messages.flow import FlowReport
+from messages.forwards import LoggedForward
 
-FIRST_S = 90.0
 CHANNELS_A_STEP = 20
 SLOTS_CALM_S, SLOTS_BUSY_S = 900.0, 60.0
 ASK_PAUSE_S = 1.0
@@ -52,11 +59,16 @@ class Look(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """A cycle under way: who is still to come. `look` is for deciding while it is not `worn`."""
+    """A cycle under way. Gossip is asked about the `unasked` peers while `left` is None; then the
+    `rows` (None where the log did not answer) are learned from, and the channels in `left` decided.
+    Those in `ordered` had an order meanwhile.
+    """
 
     look: Look
-    left: tuple[str, ...]
-    worn: bool = False
+    unasked: tuple[str, ...]
+    left: tuple[str, ...] | None
+    rows: Sequence[LoggedForward] | None
+    ordered: tuple[str, ...] = ()
 
 
 class FeeController(HouseActor):
@@ -75,12 +87,18 @@ class FeeController(HouseActor):
         self._identity = identity
         self._gate = gate
         self._writer = FeeWriter(context, store, node)
+        self._orders = FeeOrders(self._writer, context.clock.now)
         self._quotes = FeeQuotes(context.clock, node, identity)
+        self._evidence = FeeEvidence(context)
+        self._shadow = FeeShadow(context, store)
+        self._mempool = FeeMempool(context.clock, node)
+        self._neighbours = FeeNeighbours(node)
         self._book = FeeBook()
+        self._rhythm = FeeRhythm(context.clock)
+        self._pricing = FeePricing(store)
         self._scids: dict[str, str] = {}
         self._sweep: Sweep | None = None
         self._trouble: str | None = None
-        self._cycle_at_s: float | None = None
         self._recent: list[dict[str, object]] = []
 
     # -- start --------------------------------------------------------------------------------
@@ -88,35 +106,35 @@ class FeeController(HouseActor):
     def recover(self) -> None:
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
-        self._book = FeeBook.unpack(*self._store.load())
+        header, states = self._store.load()
+        self._book = FeeBook.unpack(header, states, self._store.load_demand(), self.now())
         for name in self._book.unreadable:
             self.context.log.warn(f"fees: what was stored of {name} is damaged; it starts anew")
         self._changed()
-        self.context.after(self._rest_s(), FeeTick())
+        rest_s = self._rhythm.rest_s(self._book, self.config.fee_interval)
+        self.context.after(rest_s, FeeTick())
         self.context.after(SLOTS_BUSY_S, SlotTick())
         self._show()
 
     def configured(self, old: Config, new: Config) -> None:
-        if old.fee_interval != new.fee_interval and self._book.last_cycle_s is not None:
-            self.context.after(self._rest_s(), FeeTick())
-
-    def _rest_s(self) -> float:
-        """How long until the next cycle; one interval at most, wherever the clock has gone."""
-        last_s, interval_s = self._book.last_cycle_s, float(self.config.fee_interval)
-        if last_s is None:
-            return FIRST_S
-        return min(max(0.0, last_s + interval_s - self.now()), interval_s)
+        self._writer.retention_days = new.decision_retention_days
+        if old.fee_interval != new.fee_interval:
+            self.context.after(self._rhythm.rest_s(self._book, new.fee_interval), FeeTick())
 
     @handles(Suspend)
     def _suspend(self, message: Suspend) -> None:
         super()._suspend(message)
         self._sweep = None
+        self._evidence.stop()
 
     @handles(ChannelSnapshot)
     def _channels(self, message: ChannelSnapshot) -> None:
         self._scids = {e.channel_id: e.fact.scid or e.channel_id for e in message.channels}
+        self._pricing.know(message)
+        self._shadow.know(message)
         if not message.fresh:
             return
+        self._book.desk.look((e.fact for e in message.channels if not e.closed), message.read_at_s)
         self._book.forget_closed(message.channels, message.read_at_s)
         used = {e.channel_id: e.fact.htlcs_out for e in message.channels if not e.closed}
         if self._take_slots(used, message.read_at_s):
@@ -125,74 +143,137 @@ class FeeController(HouseActor):
     @handles(FlowReport)
     def _flows(self, message: FlowReport) -> None:
         self._book.settled_out = {f.channel_id: f.settled_out for f in message.channels}
+        self._pricing.trust(message)
 
     # -- the cycle ----------------------------------------------------------------------------
 
     @handles(FeeTick)
     def _tick(self, message: FeeTick) -> None:
         self.context.after(float(self.config.fee_interval), FeeTick())
+        self._begin()
+
+    def _begin(self) -> bool:
+        """Begin a cycle by reading what was forwarded; False where none can begin."""
         if self.suspended is not None:
             self._note(f"suspended: {self.suspended}")
-            return
+            return False
+        self._rhythm.begin()
+        self._trouble = self._quotes.trouble = None
+        self._sweep = None
+        self._evidence.begin(self._book.desk.cursor)
+        return True
+
+    @handles(Answer)
+    def _page(self, message: Answer) -> None:
+        if not self._evidence.expects(message.call_id):
+            if not self._shadow.take(message):
+                self.discard(message, "late")
+        elif self._evidence.take(message):
+            self._start_sweep(self._evidence.rows)
+
+    @handles(Refusal)
+    def _refused(self, message: Refusal) -> None:
+        if self._evidence.expects(message.call_id):
+            self._without(message.reason)
+        else:
+            self._shadow.take(message)
+
+    @handles(EvidenceSilence)
+    def _silent(self, message: EvidenceSilence) -> None:
+        if self._evidence.expects(message.step):
+            self._without("the forward log does not answer")
+
+    def _without(self, reason: str) -> None:
+        """Go on without new evidence: it is all there at the next cycle."""
+        self._evidence.stop()
+        self._trouble = f"nothing was learned: {reason}"
+        self._start_sweep(None)
+
+    def _start_sweep(self, rows: Sequence[LoggedForward] | None) -> None:
+        self._neighbours.look()
+        self._trouble = self._trouble or self._neighbours.trouble
         try:
             look = self._look()
         except PortError as error:
+            self._note(f"the node could not be read: {error}")
+            return
+        peers = dict.fromkeys(fact.peer_id for _, fact in sorted(look.facts.items()))
+        self._sweep = Sweep(look, tuple(peers), None, rows)
+        self._continue(ContinueFees())
+
+    @handles(ContinueFees)
+    def _continue(self, message: ContinueFees) -> None:
+        """One step: ask gossip about the next peers; then price; then decide the next channels."""
+        sweep = self._sweep
+        if sweep is None or self.suspended is not None:
+            return
+        try:
+            if sweep.left is None:
+                self._sweep, rest_s = self._ask_step(sweep)
+            else:
+                self._sweep, rest_s = self._decide_step(sweep, sweep.left), 0.0
+        except PortError as error:
+            # The next cycle does the rest.
             self._sweep = None
             self._note(f"the node could not be read: {error}")
             return
-        self._sweep = Sweep(look, tuple(sorted(look.facts)))
-        self._book.last_cycle_s = self._cycle_at_s = self.now()
-        self._trouble = self._quotes.trouble = None
-        self._continue(ContinueFees())
+        if self._sweep is None:
+            self._show()
+        elif rest_s > 0.0:
+            self.context.after(rest_s, ContinueFees())
+        else:
+            self.context.tell(self.context.address, ContinueFees())
+
+    def _ask_step(self, sweep: Sweep) -> tuple[Sweep, float]:
+        """Ask gossip about a few peers; where no more are due, price and go on to decide."""
+        asked = self._quotes.refresh(self._book, sweep.unasked)
+        self._trouble = self._quotes.trouble or self._trouble
+        if asked == QUOTES_A_STEP:
+            return sweep, ASK_PAUSE_S
+        look = self._look() if asked or self._is_old(sweep.look) else sweep.look
+        self._price(look, sweep.rows)
+        left = tuple(sorted(look.facts))
+        return sweep._replace(look=look, unasked=(), left=left, rows=None), 0.0
+
+    def _price(self, look: Look, rows: Sequence[LoggedForward] | None) -> None:
+        """Learn from what was read, price all destinations, and take a sample of the mempool."""
+        config, now_s = self.config, look.situation.read_at_s
+        news = None if rows is None else News(rows, self._evidence.cursor)
+        facts = list(look.facts.values())
+        self._pricing.price(self._book, facts, news, config.target_flow, self.root_seed, now_s)
+        if config.enable_vegas_reflex:
+            self._mempool.sample(self.root_seed, config.vegas_decay_rate)
+            self._trouble = self._mempool.trouble or self._trouble
+            self._book.spike = self._mempool.spike(config.vegas_decay_rate)
+
+    def _is_old(self, look: Look) -> bool:
+        return not 0.0 <= self.now() - look.situation.read_at_s <= FACTS_FRESH_S
+
+    def _decide_step(self, sweep: Sweep, left: tuple[str, ...]) -> Sweep | None:
+        """Decide some channels; nothing is written on facts from before this step.
+
+        Most steps write nothing, and the node is not read again for those. Raises PortError with
+        nothing recorded.
+        """
+        look = sweep.look
+        batch = [other for other in left[:CHANNELS_A_STEP] if other not in sweep.ordered]
+        if self._is_old(look) or self._would_write(look, batch):
+            look = self._look()
+        self._rhythm.decided(self._book)
+        self._decide(look, batch)
+        rest = left[CHANNELS_A_STEP:]
+        return sweep._replace(look=look, left=rest) if rest else None
 
     def _look(self) -> Look:
         """Read the node once for all channels; raises PortError."""
         info = self._node.info()
         facts = {fact.channel_id: fact for fact in self._node.channels().facts}
         paused = not PAUSES.isdisjoint(self._gate.reasons())
-        conditions = Conditions(info.sync_warning is None, paused, self.suspended is not None)
+        conditions = Conditions(
+            info.sync_warning is None, paused, self.suspended is not None, self._neighbours.writers
+        )
+        self._book.spike = self._mempool.spike(self.config.vegas_decay_rate)
         return Look(Situation(conditions, self.now(), parameters_of(self.config)), facts)
-
-    @handles(ContinueFees)
-    def _continue(self, message: ContinueFees) -> None:
-        """One step: ask gossip about the next channels, then decide them on fresh facts."""
-        sweep = self._sweep
-        if sweep is None:
-            return
-        batch, left = sweep.left[:CHANNELS_A_STEP], sweep.left
-        asked = self._quotes.refresh(self._book, (sweep.look.facts[c].peer_id for c in batch))
-        self._trouble = self._quotes.trouble or self._trouble
-        if asked < QUOTES_A_STEP:
-            try:
-                look = self._look() if asked or sweep.worn else sweep.look
-                sweep = sweep._replace(look=self._decide_step(look, batch), worn=False)
-            except PortError as error:
-                # The next cycle decides the rest.
-                self._sweep = None
-                self._note(f"the node could not be read: {error}")
-                return
-            left = left[CHANNELS_A_STEP:]
-        worn = sweep.worn or asked > 0
-        self._sweep = sweep._replace(left=left, worn=worn) if left else None
-        if not left:
-            self._show()
-        elif asked:
-            self.context.after(ASK_PAUSE_S, ContinueFees())
-        else:
-            self.context.tell(self.context.address, ContinueFees())
-
-    def _decide_step(self, look: Look, channel_ids: Sequence[str]) -> Look:
-        """Decide some channels of a sweep; nothing is written on facts from before this step.
-
-        Most steps write nothing, and the node is not read again for those. Returns the facts
-        that were decided on; raises PortError, with nothing recorded.
-        """
-        age_s = self.now() - look.situation.read_at_s
-        stale = not 0.0 <= age_s <= FACTS_FRESH_S
-        if stale or self._would_write(look, channel_ids):
-            look = self._look()
-        self._decide(look, channel_ids)
-        return look
 
     def _would_write(self, look: Look, channel_ids: Iterable[str]) -> bool:
         """Whether these facts would lead to a write; leaves no trace."""
@@ -263,68 +344,46 @@ class FeeController(HouseActor):
             return
         if self._sweep is not None:
             # It is decided here and now; once a cycle is enough.
-            left = tuple(other for other in self._sweep.left if other != channel_id)
-            self._sweep = self._sweep._replace(left=left)
-        if message.ppm is None:
-            self._unpin(message, look)
-        else:
-            self._pin(message, look, message.ppm)
-
-    def _unpin(self, message: SetFeeByHand, look: Look) -> None:
-        fact = look.facts[message.channel_id]
-        had = self._book.give_back(fact)
-        decision = self._book.decide(fact, look.situation)
-        (number,) = self._writer.record(self._book, [decision], by_hand=True)
-        outcome = self._writer.carry_out(self._book, decision, number)
-        text = "the controller manages its fee again" if had else "its fee was not pinned"
-        why = decision.sentence if outcome in (FEE_SET, NOTHING) else f"Now {outcome}."
-        self._answer_hand(message, decision, f"{text}. {why}", outcome)
-
-    def _pin(self, message: SetFeeByHand, look: Look, ppm: int) -> None:
-        """Pin and write; a pin whose write did not happen is taken back: nothing has changed.
-
-        Where nobody knows whether it happened, the target stays: found later, it is ours.
-        """
-        channel_id, book = message.channel_id, self._book
-        before = book.pins.get(channel_id), book.state(channel_id)
-        book.pins[channel_id] = Pin(ppm, None, "by hand", self.now())
-        decision = book.decide(look.facts[channel_id], look.situation)
-        if decision.action == "none" and decision.code != "unchanged":
-            book.restore(channel_id, *before)
-            self.refuse(message, f"not set: {decision.sentence}")
+            self._sweep = self._sweep._replace(ordered=(*self._sweep.ordered, channel_id))
+        fact = look.facts[channel_id]
+        try:
+            told = self._orders.carry_out(message, self._book, fact, look.situation, self._scids)
+        except Refused as refusal:
+            self.refuse(message, str(refusal))
             return
-        (number,) = self._writer.record(book, [decision], by_hand=True)
-        outcome = self._writer.carry_out(book, decision, number)
-        if outcome not in (FEE_SET, NOTHING):
-            is_open = self._writer.is_open(outcome)
-            book.restore(channel_id, before[0], book.state(channel_id) if is_open else before[1])
-            self._writer.take_back(book, decision, number, outcome)
-            self.refuse(message, f"not pinned, {outcome}" if is_open else f"not set: {outcome}")
-            return
-        self._answer_hand(message, decision, "pinned until revenue-set-fee ... auto", outcome)
-
-    def _answer_hand(
-        self, command: Command, decision: FeeDecision, text: str, outcome: str
-    ) -> None:
-        if outcome == FEE_SET:
+        if told["written"]:
             self._changed()
             self._show()
-        fees = explain.fees(decision, stands=outcome in (FEE_SET, NOTHING))
-        done = {"pinned": decision.facts.channel_id in self._book.pins, "message": text}
-        order = explain.order(decision.facts.channel_id, self._scids)
-        self.answer(command, {**order, **done, "written": outcome == FEE_SET, **fees})
+        self.answer(message, told)
+
+    @handles(WakeAll)
+    def _wake_all(self, message: WakeAll) -> None:
+        if self._begin():
+            woken, closed = self._book.wake(), self._gate.closed_because()
+            self.answer(message, explain.woken(woken, closed))
+        else:
+            self.refuse(message, f"suspended: {self.suspended}")
 
     # -- explaining ---------------------------------------------------------------------------
 
     @handles(ExplainFees)
     def _explain(self, message: ExplainFees) -> None:
-        stored = self._store.last_decisions(
-            message.channel_id, 1 if message.channel_id else ALL_CHANNELS
-        )
-        rows = [explain.shown(row, self._scids) for row in stored]
-        self.answer(
-            message, explain.report(rows, self.now(), self.config.fee_interval, self._trouble)
-        )
+        now_s, closed, p = self.now(), self._gate.reasons(), parameters_of(self.config)
+        every_s = self.config.fee_interval
+        next_s = now_s + self._rhythm.rest_s(self._book, every_s)
+        outlook = Outlook(now_s, next_s, self.suspended, closed, p, every_s, self._trouble)
+        whole = message.channel_id is not None
+        stored = self._store.last_decisions(message.channel_id, 1 if whole else ALL_CHANNELS)
+        told = explain.report(stored, self._scids, self._book, outlook, whole=whole)
+        self.answer(message, told)
+
+    @handles(ShadowReport)
+    def _compare(self, message: ShadowReport) -> None:
+        self._shadow.begin(message, self.config.fee_interval)
+
+    @handles(ContinueShadow)
+    def _compare_on(self, message: ContinueShadow) -> None:
+        self._shadow.step()
 
     # -- reporting ----------------------------------------------------------------------------
 
@@ -333,6 +392,5 @@ class FeeController(HouseActor):
         self._show()
 
     def _show(self) -> None:
-        self.post_notice(
-            {"recent": self._recent, "last_cycle_at": self._cycle_at_s, "trouble": self._trouble}
-        )
+        at_s, recent = self._rhythm.begun_s, self._recent
+        self.post_notice({"recent": recent, "last_cycle_at": at_s, "trouble": self._trouble})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cl_revenue_ops.config import default_config
 from cl_revenue_ops.domain.fees import explain
 from cl_revenue_ops.domain.fees.book import FeeBook
 from cl_revenue_ops.domain.fees.decide import FeeDecision
@@ -17,6 +18,7 @@ from cl_revenue_ops.ports import (
 from cl_revenue_ops.runtime.actor import Context
 from messages.fees import FeeChanged
 
+DAY_S = 86_400.0
 NOTHING = "none"
 UNKNOWN = "unknown"
 
@@ -24,12 +26,16 @@ UNKNOWN = "unknown"
 class FeeWriter:
     """Record first, then write, then record what came of it: so a fee found on the node after a
     crash is known as ours. Blocks on the store and on the node; a failure is an outcome.
+
+    `retention_days` is how long the record of a decision is kept; whoever hears of another setting
+    sets it.
     """
 
     def __init__(self, context: Context, store: FeeStore, node: Node) -> None:
         self._context = context
         self._store = store
         self._node = node
+        self.retention_days = default_config().decision_retention_days
 
     def record(
         self, book: FeeBook, decisions: list[FeeDecision], *, by_hand: bool = False
@@ -37,7 +43,8 @@ class FeeWriter:
         """Store decisions, targets and states together; the decisions' numbers in order."""
         states = book.pack(decision.facts.channel_id for decision in decisions)
         rows = [explain.row(decision, by_hand=by_hand) for decision in decisions]
-        return self._store.record(book.header(), states, rows)
+        keep_since_s = self._context.clock.now() - self.retention_days * DAY_S
+        return self._store.record(book.header(), states, rows, keep_since_s=keep_since_s)
 
     def carry_out(self, book: FeeBook, decision: FeeDecision, number: int) -> str:
         """Write a recorded decision; FEE_SET when it stands on the node, NOTHING when there was

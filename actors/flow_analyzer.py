@@ -1,4 +1,4 @@
-"""The FlowAnalyzer: how much flows through each channel, which way, and where that is going."""
+"""The FlowAnalyzer: how much flows through each channel, which way, and how much of it settles."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from dataclasses import asdict
 
 from actors.base import HouseActor, handles
 from cl_revenue_ops.config import Config
-from cl_revenue_ops.domain import flow, watch
+from cl_revenue_ops.domain import flow, reputation, watch
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.flow import FlowParameters, FlowState
 from cl_revenue_ops.domain.flow_analysis import Analysis, strangers
 from cl_revenue_ops.domain.flow_exposure import carrying
 from cl_revenue_ops.domain.flow_report import channel_flow, figures
+from cl_revenue_ops.domain.reputation import Fading, Reputation
 from cl_revenue_ops.domain.watch import Watch
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import FlowStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.channels import ChannelEntry, ChannelSnapshot, ChannelsTouched
-from messages.flow import AnalyzeNow, ContinueFlow, FlowReport, FlowSilence, FlowTick
+from messages.flow import (
+    AnalyzeNow,
+    ContinueFlow,
+    FlowReport,
+    FlowSilence,
+    FlowTick,
+    PeerReputation,
+)
 from messages.forwards import ForwardLogPage, ReadForwardLog
 
 ACCOUNTANT = "accountant"
@@ -53,6 +61,7 @@ class FlowAnalyzer(HouseActor):
         self._scids: dict[str, str] = {}
         self._states: dict[str, FlowState] = {}
         self._watch = Watch()
+        self._reputation = Reputation()
         self._read_at_s: float | None = None
         self._analysed_s: float | None = None
         self._cursor = 0
@@ -83,6 +92,7 @@ class FlowAnalyzer(HouseActor):
     def _open_header(self, header: str, now_s: float) -> None:
         try:
             saved = json.loads(header)
+            self._open_reputation(saved.get("reputation"), now_s)
             watched, analysed_s = watch.from_row(saved["watch"]), saved["analysed_s"]
             if analysed_s is not None:
                 analysed_s = min(flow.finite(analysed_s), now_s)
@@ -91,7 +101,18 @@ class FlowAnalyzer(HouseActor):
             return
         self._watch, self._analysed_s = watch.not_after(watched, now_s), analysed_s
 
+    def _open_reputation(self, row: object, now_s: float) -> None:
+        if row is None:
+            return
+        try:
+            self._reputation = reputation.not_after(reputation.from_row(row), now_s)
+        except UNREADABLE as error:
+            what = "the stored reputation of the peers"
+            self.context.log.warn(f"{what} is unreadable and begins anew: {error!r}")
+
     def configured(self, old: Config, new: Config) -> None:
+        if old.enable_reputation != new.enable_reputation and self._version > 0:
+            self._report()
         if old.flow_interval != new.flow_interval and self._analysed_s is not None:
             self._arm(self._rest_s())
 
@@ -162,7 +183,8 @@ class FlowAnalyzer(HouseActor):
     def _begin(self) -> None:
         now_s = self.now()
         stretches, rest = watch.close(self._watch, now_s)
-        self._analysis = Analysis(now_s, stretches, rest, self._cursor)
+        fading = Fading(self.config.reputation_decay, float(self.config.flow_interval))
+        self._analysis = Analysis(now_s, stretches, rest, self._cursor, self._reputation, fading)
         self._arm(float(self.config.flow_interval))
         self._ask(self._analysis)
 
@@ -204,7 +226,7 @@ class FlowAnalyzer(HouseActor):
 
     def _take(self, analysis: Analysis, page: ForwardLogPage) -> None:
         analysis.cursor = page.next_seq
-        analysis.take(page.rows, self._scids, self._states)
+        analysis.take(page.rows, self._scids, self._entries, self._states)
         if not page.last:
             self._ask(analysis)
             return
@@ -261,6 +283,8 @@ class FlowAnalyzer(HouseActor):
         self._analysed_s = analysis.now_s
         self._cursor = analysis.cursor
         self._states.update(analysis.stepped)
+        peers = {entry.peer_id for entry in self._entries.values() if not entry.closed}
+        self._reputation = reputation.without_strangers(analysis.reputation, peers)
         rows = {key: json.dumps(flow.to_row(s)) for key, s in analysis.stepped.items()}
         self._store.save(self._cursor, self._header(), rows)
         self._analysis = None
@@ -275,7 +299,11 @@ class FlowAnalyzer(HouseActor):
         self._waiting.clear()
 
     def _header(self) -> str:
-        saved = {"watch": watch.to_row(self._watch), "analysed_s": self._analysed_s}
+        saved = {
+            "watch": watch.to_row(self._watch),
+            "analysed_s": self._analysed_s,
+            "reputation": reputation.to_row(self._reputation),
+        }
         return json.dumps(saved, separators=(",", ":"))
 
     # -- reporting ----------------------------------------------------------------------------
@@ -286,8 +314,11 @@ class FlowAnalyzer(HouseActor):
         known = self._known()
         self._version += 1
         flows = tuple(channel_flow(e.channel_id, s, now_s, parameters) for e, s in known)
-        self.context.publish(FlowReport(self._version, now_s, flows))
+        self.context.publish(FlowReport(self._version, now_s, flows, self._told()))
         self.post_notice({"analysed_at": now_s, "channels": dict(self._figures(known))})
+
+    def _told(self) -> tuple[PeerReputation, ...] | None:
+        return reputation.told(self._reputation) if self.config.enable_reputation else None
 
     def _known(self) -> list[tuple[ChannelEntry, FlowState]]:
         """The open channels that were analysed."""
@@ -319,4 +350,7 @@ class FlowAnalyzer(HouseActor):
             self.refuse(command, "that channel is not open any more")
             return
         row = dict(self._figures([(entry, state)]))[channel_id]
+        record = self._reputation.of(entry.peer_id)
+        row["peer_reputation"] = round(record.score, 4) if self.config.enable_reputation else 1.0
+        row["peer_reputation_weight"] = round(record.weight, 4)
         self.answer(command, {"channel": row["channel_id"], "analysis": row})

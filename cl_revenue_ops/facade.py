@@ -12,7 +12,7 @@ from cl_revenue_ops.adapters.notifications import Notifications, topics
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import ACCOUNTANT, CHANNEL_REGISTRY, Core, House
 from cl_revenue_ops.callbook import INVALID_PARAMS, CallBook, failure
-from cl_revenue_ops.commands.binding import BadInput, bind, usage
+from cl_revenue_ops.commands.binding import BadInput, usage
 from cl_revenue_ops.commands.desk import BUSY, VERSION, FrontDesk, HandOn, NotServed
 from cl_revenue_ops.commands.settings import order
 from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
@@ -74,7 +74,7 @@ class Facade:
                 on_change=self._configured if option.dynamic else None,
             )
         for command in COMMANDS:
-            line = usage("", command.params).removeprefix("usage:").strip()
+            line = usage("", command.all_params).removeprefix("usage:").strip()
             words = line if command.params else ""
             plugin.serve(command.name, words, command.help, self._handler(command))
         if virtual:
@@ -140,7 +140,7 @@ class Facade:
     def _command(self, command: RpcCommand, request: PluginRequest) -> None:
         desk = self._desk
         try:
-            args = bind(command.name, command.params, request.params)
+            args = command.bind(request.params)
             if desk is None:
                 raise NotServed("the plugin is not initialised yet")
             outcome = command.run(desk, args)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
-from messages.channels import ChannelEntry, ChannelFact, Policy
-from messages.forwards import Forward, ForwardIndexes, ForwardLogPage, ForwardPage
+from messages.channels import ChannelEntry, ChannelFact
+from messages.forwards import EarningsPage, Forward, ForwardIndexes, ForwardLogPage, ForwardPage
 
 # -- errors -----------------------------------------------------------------------------------
 
@@ -182,6 +182,17 @@ class Node(Protocol):
         """What gossip shows of the public channels that lead into `peer_id`."""
         ...
 
+    def feerate_sat_per_vb(self) -> float | None:
+        """What the chain charges for confirmation within about an hour, in sat/vB, above zero.
+
+        None where the node has no such estimate (usual on regtest): no evidence of anything.
+        """
+        ...
+
+    def fee_writers(self) -> tuple[str, ...]:
+        """Other plugins that are active on the node and known to set fees, by their usual names."""
+        ...
+
     def set_fee(self, channel_id: str, base_msat: int, ppm: int) -> FeeSet:
         """Write base fee and ppm through the gate; raises WriteRefused when it is closed."""
         ...
@@ -273,6 +284,10 @@ class ForwardStore(Store, Protocol):
         """Forwards still offered, oldest first."""
         ...
 
+    def earnings(self, after_seq: int, from_s: float, mid_s: float, end_s: float) -> EarningsPage:
+        """Sums over a bounded number of log rows after a cursor; see messages.ReadEarnings."""
+        ...
+
 
 class FlowStore(Store, Protocol):
     """The analyzer's cursor, its header, and one packed state per channel."""
@@ -321,14 +336,28 @@ class FeeStore(Store, Protocol):
         ...
 
     def record(
-        self, header: str, states: Mapping[str, str], decisions: Sequence[DecisionRow]
+        self,
+        header: str,
+        states: Mapping[str, str],
+        decisions: Sequence[DecisionRow],
+        *,
+        keep_since_s: float = 0.0,
     ) -> tuple[int, ...]:
         """Store states and decisions together; returns the decisions' ids in order.
 
         A decision equal to the channel's newest one in action, code and ppm extends that one
-        (newest body, time of the last, count) instead of making a row. Decisions that did
-        nothing are let go after 30 days.
+        (newest body, time of the last, count) instead of making a row. Decisions, whatever
+        they did, whose last repetition was before `keep_since_s` are let go, a bounded number in
+        one call, oldest first.
         """
+        ...
+
+    def load_demand(self) -> Mapping[str, str]:
+        """peer_id -> what was learned of its demand, packed."""
+        ...
+
+    def save_demand(self, header: str, demand: Mapping[str, str]) -> None:
+        """Store the header and what is known of every peer, together; other peers are let go."""
         ...
 
     def set_outcome(self, decision_id: int, outcome: str, state: Mapping[str, str]) -> None:
@@ -341,6 +370,12 @@ class FeeStore(Store, Protocol):
 
     def last_decisions(self, channel_id: str | None, limit: int) -> tuple[StoredDecision, ...]:
         """Decisions of one channel, newest first; with None the newest of each channel."""
+        ...
+
+    def decisions_after(self, place: tuple[float, int], limit: int) -> tuple[StoredDecision, ...]:
+        """All decisions by (time of the last repetition, id) that come after a place in this
+        order, in which those of one channel stand as they were made.
+        """
         ...
 
 
@@ -362,37 +397,3 @@ class CareStore(Store, Protocol):
     def facts(self) -> Mapping[str, object]:
         """Path, schema, size in bytes and a note on where the file came from."""
         ...
-
-
-__all__ = [
-    "FEE_SET",
-    "Calls",
-    "CareStore",
-    "ChannelReading",
-    "ChannelStore",
-    "CircuitOpen",
-    "Clock",
-    "DecisionRow",
-    "FeeSet",
-    "FeeStore",
-    "FlowStore",
-    "ForwardStore",
-    "GossipChannel",
-    "IngestState",
-    "Lease",
-    "Log",
-    "MalformedReply",
-    "Node",
-    "NodeInfo",
-    "NodeRefused",
-    "Policy",
-    "PortError",
-    "SettingsStore",
-    "StaleGeneration",
-    "Store",
-    "StoreDamaged",
-    "StoredDecision",
-    "TimedOut",
-    "Unavailable",
-    "WriteRefused",
-]

@@ -18,6 +18,18 @@ class ContinueFees(Tick):
 
 
 @dataclass(frozen=True)
+class EvidenceSilence(Tick):
+    """Nothing came of this step of reading the forward log in good time."""
+
+    step: str
+
+
+@dataclass(frozen=True)
+class WakeAll(Command):
+    """Let every held draw go and decide all channels anew, now."""
+
+
+@dataclass(frozen=True)
 class SlotTick(Tick):
     """Time to look at the HTLC slots in use."""
 
@@ -39,6 +51,18 @@ class ExplainFees(Command):
     """The last decision of one channel, or of all where `channel_id` is None."""
 
     channel_id: str | None
+
+
+@dataclass(frozen=True)
+class ShadowReport(Command):
+    """Compare the fees that would have been set with those in force, over the last days."""
+
+    window_days: int
+
+
+@dataclass(frozen=True)
+class ContinueShadow(Tick):
+    """The comparison goes on with the next decisions; sent by the controller to itself."""
 
 
 @dataclass(frozen=True)

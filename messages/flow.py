@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from messages.base import Command, Snapshot, Tick
 
@@ -58,10 +59,26 @@ class ChannelFlow:
     mean_out_msat: float
 
 
+class PeerReputation(NamedTuple):
+    """How much of what a peer sends us settles: `score` in (0, 1), 0.5 where nothing is known.
+
+    `weight` is the fading number of forwards that it rests on.
+    """
+
+    peer_id: str
+    score: float
+    weight: float
+
+
 @dataclass(frozen=True)
 class FlowReport(Snapshot):
-    """The flow of every open channel, as analysed at `analysed_at_s`."""
+    """The flow of every open channel, as analysed at `analysed_at_s`.
+
+    `reputations` are those of the peers that forwards came from; None while reputation is switched
+    off, when every forward counts in full.
+    """
 
     version: int
     analysed_at_s: float
     channels: tuple[ChannelFlow, ...]
+    reputations: tuple[PeerReputation, ...] | None = None

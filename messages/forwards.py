@@ -117,6 +117,38 @@ class ReadForwardLog(Command):
     not_before_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class ReadEarnings(Command):
+    """To the Accountant: what forwards earned in some log rows after a cursor, by outgoing scid,
+    from `from_s` to before `mid_s` and from then to before `end_s` (Unix seconds).
+    """
+
+    after_seq: int
+    from_s: float
+    mid_s: float
+    end_s: float
+
+
+class Earned(NamedTuple):
+    """Fees of settled forwards that left by a scid, before and after a point in time."""
+
+    out_scid: str
+    before_msat: int
+    after_msat: int
+
+
+class EarningsPage(NamedTuple):
+    """Sums over a stretch of the log; `next_seq` is the new cursor, `last` that nothing follows.
+
+    `begins_s` is when the log's first forward was received, None while there is none.
+    """
+
+    earned: tuple[Earned, ...]
+    next_seq: int
+    last: bool
+    begins_s: float | None
+
+
 class ForwardLogPage(NamedTuple):
     """Log rows after a cursor; `next_seq` is the new cursor even where rows were skipped."""
 

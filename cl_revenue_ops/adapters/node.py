@@ -10,9 +10,11 @@ from cl_revenue_ops.adapters.capabilities import Capabilities, Feature, not_offe
 from cl_revenue_ops.adapters.parse import (
     parse_channel,
     parse_fee_set,
+    parse_feerate_estimate,
     parse_forward,
     parse_gossip_channel,
     parse_info,
+    parse_plugin,
     parse_slots,
 )
 from cl_revenue_ops.adapters.rpc import NodeRpc
@@ -39,6 +41,12 @@ _U32_LIMIT = 1 << 32
 _BAD_REQUEST = -32600
 _DUAL_OPENING = "DUALOPEND_OPEN_"
 OUT_OF_SYNC = "out of sync"
+
+_SOON_BLOCKS, _LATE_BLOCKS = 6, 24
+_PERKB_PER_SAT_VB = 1000.0
+
+# File names of plugins that call setchannel of their own accord, without ending.
+_FEE_WRITERS = {"clboss": "CLBoss", "cl-hive": "cl-hive"}
 
 _SLOTS_FILTER = {"channels": [{"channel_id": True, "htlcs": [{"direction": True}]}]}
 _GOSSIP_FILTER = {
@@ -113,6 +121,28 @@ class LightningNode:
         reply = self._ask_filtered("listchannels", {"destination": peer_id}, _GOSSIP_FILTER)
         rows = _rows("listchannels", reply, "channels")
         return tuple(self._parsed("listchannels", rows, parse_gossip_channel))
+
+    def feerate_sat_per_vb(self) -> float | None:
+        """The estimate for the smallest number of blocks from 6 to 24, unsmoothed.
+
+        Fewer blocks cost what the most impatient pay, more say nothing of today's mempool; the
+        node's own smoothing would show a spike late.
+        """
+        reply = self._ask("feerates", {"style": "perkb"})
+        table = reply.get("perkb")
+        if not isinstance(table, dict):
+            raise MalformedReply("feerates: no object 'perkb' in the answer")
+        rows = _rows("feerates", table, "estimates") if table.get("estimates") is not None else []
+        estimates = self._parsed("feerates", rows, parse_feerate_estimate)
+        soon = [row for row in estimates if _SOON_BLOCKS <= row[0] <= _LATE_BLOCKS]
+        return min(soon)[1] / _PERKB_PER_SAT_VB if soon else None
+
+    def fee_writers(self) -> tuple[str, ...]:
+        """CLBoss and cl-hive, as far as lightningd lists them as active, by their file names."""
+        reply = self._ask("plugin", {"subcommand": "list"})
+        listed = self._parsed("plugin", _rows("plugin", reply, "plugins"), parse_plugin)
+        active = {plugin.name for plugin in listed if plugin.active}
+        return tuple(shown for name, shown in _FEE_WRITERS.items() if name in active)
 
     def forward_indexes(self) -> ForwardIndexes:
         """The newest created and updated index; both None where the node cannot page."""

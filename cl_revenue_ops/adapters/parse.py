@@ -7,7 +7,8 @@ null mean that the node does not say; a field that is there must be right; other
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple, TypeVar
 
 from cl_revenue_ops.adapters.validate import (
     COUNT_LIMIT,
@@ -28,9 +29,17 @@ from messages.forwards import SETTLED, STATUSES, Forward
 SLOTS_LIMIT = 483
 """The most HTLCs that one side of a channel may offer (BOLT 2)."""
 
+_U32_LIMIT = 1 << 32
 _SYNC_WARNINGS = ("warning_bitcoind_sync", "warning_lightningd_sync")
 
 _Value = TypeVar("_Value")
+
+
+class ListedPlugin(NamedTuple):
+    """A plugin as lightningd lists it; `name` is that of its file, without folder and ending."""
+
+    name: str
+    active: bool
 
 
 class _WrongField(Exception):
@@ -170,6 +179,30 @@ def parse_info(reply: object) -> NodeInfo | None:
         return None
 
 
+def parse_feerate_estimate(row: object) -> tuple[int, int] | None:
+    """(blocks, feerate) of one entry of the estimates of feerates, in the style asked for."""
+    if not isinstance(row, dict):
+        return None
+    try:
+        blocks, feerate = (_field(row, name, parse_count) for name in ("blockcount", "feerate"))
+    except _WrongField:
+        return None
+    return (blocks, feerate) if blocks and 0 < feerate < _U32_LIMIT else None
+
+
+def parse_plugin(row: object) -> ListedPlugin | None:
+    """One entry of `plugin list`; one without `active` (lightningd always says) is unusable."""
+    if not isinstance(row, dict):
+        return None
+    try:
+        path = _field(row, "name", _as_text)
+        return ListedPlugin(
+            PurePosixPath(path).name.partition(".")[0], _field(row, "active", _as_bool)
+        )
+    except _WrongField:
+        return None
+
+
 def parse_gossip_channel(row: object) -> GossipChannel | None:
     """One entry of listchannels."""
     if not isinstance(row, dict):
@@ -255,6 +288,10 @@ def _count_htlcs(htlcs: list[Any], direction: str) -> int:
 
 def _as_bool(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
+
+
+def _as_text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _as_dict(value: object) -> dict[str, Any] | None:

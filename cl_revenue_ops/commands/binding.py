@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cl_revenue_ops.config import echo
@@ -42,6 +42,27 @@ def bind(method: str, params: Sequence[Param], raw: object) -> dict[str, object]
         else:
             values[param.name] = param.default
     return values
+
+
+def bind_chosen(
+    method: str, first: Param, more: Mapping[str, Sequence[Param]], raw: object
+) -> dict[str, object]:
+    """As `bind`, where the value of the first parameter decides which others follow."""
+    choice = bind(method, (first,), _first_alone(first.name, raw))[first.name]
+    return bind(method, (first, *more[str(choice)]), raw)
+
+
+def _first_alone(name: str, raw: object) -> object:
+    """The arguments of a call, cut down to the parameter that stands first."""
+    if isinstance(raw, dict):
+        return {key: value for key, value in raw.items() if key == name}
+    if isinstance(raw, list):
+        for item in raw:
+            named = _NAMED.match(item) if isinstance(item, str) else None
+            if named is None or named.group(1) == name:
+                return [item]
+        return []
+    return raw
 
 
 def usage(method: str, params: Sequence[Param]) -> str:

@@ -26,7 +26,7 @@ What comes back:
 - **Sound, but refused or failed** (paused, no database, node out of reach, too many open calls): a
   result `{"status": "error", "error": text, "success": false}`. Nothing has changed, unless the
   text says that this is not known.
-- **No answer of the owner within 60 s**: the same, with a text that says so.
+- **No answer of the owner within 60 s** (180 s for a report): the same, with a text that says so.
 
 Where a channel is asked for, it may be named by its short channel id (`900000x12x0`, also with
 colons, also one that it had before a splice, also its local alias), by its channel_id (64 hex
@@ -137,14 +137,50 @@ TEXTS: Mapping[str, CommandText] = {
     "revenue-fee-debug": CommandText(
         "`channels`, each with its last decision: `sentence` (what was decided), `skip_reason` "
         "(null where a fee was to be set), `outcome` (what became of it), `fee_ppm`, "
-        "`target_ppm`, `wanted_ppm`, `whose` fee stands, `repeats` of equal decisions, and "
-        "`record`: every input, the verdict of every stage, all that forbade a write. `summary` "
-        "counts them; `trouble` says what the last cycle could not read. The rules: "
-        "[fees-first-form.md](../specs/fees-first-form.md).",
-        "By the FeeController, from its store.",
+        "`target_ppm`, `wanted_ppm`, `whose` fee stands, `repeats` of equal decisions; and with the"
+        " `next` one: `at` when at the latest, and what stands `in_the_way` now. With a channel"
+        " also `belief` (best fee, volume, the others' price, the demand curve, the value of the"
+        " stock, the draw; `low` and `high` bound 80 % intervals), `stages` (the verdict of each in"
+        " words), `arithmetic` in one line, and `record`: every input, all that forbade a write."
+        " `summary` counts them; `trouble` says what the last cycle could not read. Field by field:"
+        " [api.md](../specs/api.md).",
+        "By the FeeController, from its store and its memory.",
         {"channel_id": _CHANNEL},
         (),
         ("revenue-fee-debug", "revenue-fee-debug 900000x12x0"),
+    ),
+    "revenue-wake-all": CommandText(
+        '`status` ("ok"), `channels_woken` (how many channels are decided on), `message`, which'
+        " also says where nothing is written. A cycle has begun when the answer comes: it learns"
+        " what was forwarded, draws anew for every peer, and decides all channels. Pins, holds on"
+        " other writers' fees and the updates that a channel may have in a day stay as they are.",
+        "By the FeeController.",
+        refusals=("safe mode: a result with `error`; the draws are as before",),
+        examples=("revenue-wake-all",),
+    ),
+    "revenue-report": CommandText(
+        "`shadow`: what the fees decided on would have done beside those in force, channel by"
+        " channel and in total. Days, both fees averaged over them, `by_the_posterior` the"
+        " difference of what is earned over the value of the stock with an 80 % interval, and `raw`"
+        " what was really earned in the window and in as long before it, which proves nothing about"
+        " cause. `held_back_by` says what kept fees from being set; with `nothing_held_back` every"
+        " fee decided on was set. `notes` say what the figures rest on. Field by field:"
+        " [api.md](../specs/api.md).",
+        "By the FeeController from its decisions, with the Accountant's forward log, in small"
+        " steps. One comparison at a time.",
+        {
+            "report_type": "shadow",
+            "window_days": "shadow: how many days to look back, 1 to 31",
+        },
+        (
+            "another report: -32602, naming those that there are",
+            "another comparison is under way: a result with `error`",
+        ),
+        (
+            "revenue-config set dry_run true",
+            "revenue-report shadow",
+            "revenue-report shadow window_days=14",
+        ),
     ),
 }
 
@@ -161,7 +197,7 @@ def _section(command: RpcCommand, text: CommandText) -> str:
         f"## {command.name}",
         command.help,
         _usage_line(command),
-        _parameter_table(command.params, text.parameters),
+        _parameter_table(command.all_params, text.parameters),
         f"**Answers.** {text.answer}",
         f"**Served.** {text.served}",
         _listed("**Refused.**", text.refusals),
@@ -180,7 +216,7 @@ def _fenced(examples: tuple[str, ...]) -> str:
 
 
 def _usage_line(command: RpcCommand) -> str:
-    line = usage(command.name, command.params).removeprefix("usage: ")
+    line = usage(command.name, command.all_params).removeprefix("usage: ")
     return f"`{line}`" if command.params else "Takes no arguments."
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from cl_revenue_ops.commands import settings, values
-from cl_revenue_ops.commands.binding import BadInput, Param
+from cl_revenue_ops.commands import reports, settings, values
+from cl_revenue_ops.commands.binding import BadInput, Param, bind, bind_chosen
 from cl_revenue_ops.commands.desk import FrontDesk, HandOn
 from cl_revenue_ops.commands.status import hive_status, status
 from messages.channels import ChannelEntry
-from messages.fees import ExplainFees, SetFeeByHand
+from messages.fees import ExplainFees, SetFeeByHand, WakeAll
 from messages.flow import AnalyzeNow
 
 PPM_MOST = 100_000
@@ -22,12 +22,28 @@ Run = Callable[[FrontDesk, Mapping[str, Any]], Outcome]
 
 @dataclass(frozen=True)
 class RpcCommand:
-    """One `revenue-*` method: `run` answers from notices, or hands the work to its owner."""
+    """One `revenue-*` method: `run` answers from notices, or hands the work to its owner.
+
+    Where there is `more`, the only one of `params` is a word, and what follows depends on it.
+    """
 
     name: str
     help: str
     run: Run
     params: tuple[Param, ...] = ()
+    more: Mapping[str, tuple[Param, ...]] = field(default_factory=dict)
+
+    def bind(self, raw: object) -> dict[str, object]:
+        """The values of the arguments of a call; BadInput where they are at fault."""
+        if self.more:
+            return bind_chosen(self.name, self.params[0], self.more, raw)
+        return bind(self.name, self.params, raw)
+
+    @property
+    def all_params(self) -> tuple[Param, ...]:
+        """Every parameter that some call takes, each once."""
+        found = {param.name: param for params in self.more.values() for param in params}
+        return (*self.params, *found.values())
 
 
 def the_channel(desk: FrontDesk, name: str) -> ChannelEntry:
@@ -74,6 +90,10 @@ def _fee_debug(desk: FrontDesk, args: Mapping[str, Any]) -> Outcome:
     return HandOn("fee-controller", lambda i, to, by: ExplainFees(i, to, by, channel_id))
 
 
+def _wake_all(desk: FrontDesk, args: Mapping[str, Any]) -> Outcome:
+    return HandOn("fee-controller", WakeAll)
+
+
 CHANNEL = Param("channel_id", values.channel_name("channel_id"))
 
 COMMANDS: tuple[RpcCommand, ...] = (
@@ -114,5 +134,17 @@ COMMANDS: tuple[RpcCommand, ...] = (
         "Why each channel has its fee: the last decision with all that went into it.",
         _fee_debug,
         (CHANNEL,),
+    ),
+    RpcCommand(
+        "revenue-wake-all",
+        "Let every held draw go and decide the fees of all channels anew, now.",
+        _wake_all,
+    ),
+    RpcCommand(
+        "revenue-report",
+        "Reports; shadow: the fees decided on beside those in force, and what they would earn.",
+        reports.run,
+        reports.PARAMS,
+        reports.MORE,
     ),
 )

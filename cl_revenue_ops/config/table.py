@@ -101,6 +101,8 @@ _FEES = _group(
            "Lowest fee rate that is set on a channel"),
     _whole("max-fee-ppm", 5000, (1, 100_000), "ppm", FEE_CONTROLLER,
            "Highest fee rate that is set on a channel"),
+    _whole("fee-updates-per-day", 4, (1, 48), "updates", FEE_CONTROLLER,
+           "Most fee changes of one channel in a day, emergencies apart"),
     _whole("base-fee-msat", 0, (0, 1_000_000), "msat", FEE_CONTROLLER,
            "Base fee of the channels whose fees are managed"),
     _whole("target-flow", 100_000, (0, 10_000_000_000), "sats per day", PRICE_LEARNING,
@@ -135,6 +137,8 @@ _ADVANCED_FEES = _group(
            "Raise the fee of a channel whose local balance runs out")),
     _share("scarcity-threshold", 0.35, FEE_CONTROLLER,
            "Share of local balance below which scarcity pricing begins"),
+    _whole("decision-retention-days", 90, (1, 3650), "days", FEE_CONTROLLER,
+           "Time for which the record of a fee decision is kept"),
 )
 _REPUTATION = _group(
     "Reputation Settings",

@@ -28,6 +28,7 @@ class Config:
     flow_window_days: int
     min_fee_ppm: int
     max_fee_ppm: int
+    fee_updates_per_day: int
     base_fee_msat: int
     target_flow: int
     rebalancer_plugin: str
@@ -42,6 +43,7 @@ class Config:
     vegas_decay_rate: float
     enable_scarcity_pricing: bool
     scarcity_threshold: float
+    decision_retention_days: int
     enable_reputation: bool
     reputation_decay: float
     enable_kelly: bool

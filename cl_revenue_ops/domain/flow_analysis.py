@@ -1,14 +1,16 @@
-"""One analysis of flow under way: forwards sorted by channel and by stretch of time."""
+"""One analysis under way: forwards sorted by channel, stretch of time and where they came from."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from cl_revenue_ops.domain import flow_window, watch
+from cl_revenue_ops.domain import flow_window, reputation, watch
 from cl_revenue_ops.domain.flow import FlowObservation, FlowState
 from cl_revenue_ops.domain.flow_window import Settled
+from cl_revenue_ops.domain.reputation import Fading, Reputation
 from cl_revenue_ops.domain.watch import Stretch, Watch
+from messages.channels import ChannelEntry
 from messages.forwards import SETTLED, ForwardLogPage, LoggedForward
 
 
@@ -33,11 +35,18 @@ class Analysis:
     """What an analysis has read, and which channels it has stepped.
 
     `step` names what it waits for now; `held` is a page of the log that waits for a newer reading
-    of the channels, and `looked_again` says that one was asked for.
+    of the channels, and `looked_again` says that one was asked for; `reputation` is that before
+    the analysis with what it has read so far.
     """
 
     def __init__(
-        self, now_s: float, stretches: tuple[Stretch, ...], rest: Watch, cursor: int
+        self,
+        now_s: float,
+        stretches: tuple[Stretch, ...],
+        rest: Watch,
+        cursor: int,
+        before: Reputation,
+        fading: Fading,
     ) -> None:
         self.now_s = now_s
         self.rest = rest
@@ -47,17 +56,22 @@ class Analysis:
         self.held: ForwardLogPage | None = None
         self.looked_again = False
         self.stepped: dict[str, FlowState] = {}
+        self.reputation = reputation.faded(before, now_s, fading)
+        self._fading = fading
         self._stretches = stretches
         self._late: dict[str, list[Settled]] = defaultdict(list)
         self._settled: dict[tuple[str, int], list[Settled]] = defaultdict(list)
 
     def take(
         self,
-        rows: Iterable[LoggedForward],
-        scids: dict[str, str],
-        states: dict[str, FlowState],
+        rows: Sequence[LoggedForward],
+        scids: Mapping[str, str],
+        entries: Mapping[str, ChannelEntry],
+        states: Mapping[str, FlowState],
     ) -> None:
-        """Sort the settled forwards of a page by channel and stretch."""
+        """Sort the settled forwards of a page by channel and stretch; all count for reputation."""
+        seen = reputation.outcomes(rows, scids, entries)
+        self.reputation = reputation.counted(self.reputation, seen, self.now_s, self._fading)
         for row in rows:
             if row.status != SETTLED:
                 continue
@@ -67,7 +81,7 @@ class Analysis:
             if outgoing is not None and row.out_msat is not None:
                 self._add(outgoing, Settled(row.at_s, True, row.out_msat), states)
 
-    def _add(self, channel_id: str, settled: Settled, states: dict[str, FlowState]) -> None:
+    def _add(self, channel_id: str, settled: Settled, states: Mapping[str, FlowState]) -> None:
         state = states.get(channel_id)
         if state is None or settled.at_s <= state.updated_s:
             # From before the first step, or found late: known to the window, not to the rate.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import json
 import re
 import sys
@@ -16,7 +15,13 @@ from cl_revenue_ops.simnode import client
 from cl_revenue_ops.simnode.errors import NodeDown, PluginDied, SimRpcError
 from cl_revenue_ops.simnode.node import SimulatedNode
 
-_PACKAGE = "cl_revenue_ops.simnode."
+# Commands of modules of their own, loaded only when they are asked for: slow imports, and the
+# bench stands above this package.
+_LAZY = {
+    "demo": ("cl_revenue_ops.simnode.demo", "show the plugin at work on a simulated market"),
+    "bench": ("cl_revenue_ops.bench.cli", "compare fee policies over scenarios and seeds"),
+    "bench-figures": ("cl_revenue_ops.bench.figures_cli", "measure the pricing rule"),
+}
 _RAW = re.compile(r'[0-9.]+|true|false|null|[{\["].*', re.DOTALL)
 
 
@@ -137,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--days", type=int, default=365, help="how long the market lasts")
     run.add_argument("--speed", type=float, default=1.0, help="seconds of node time a second")
     run.set_defaults(work=_run)
-    for name, text in _lazy().items():
+    for name, (_, text) in _LAZY.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
 
@@ -145,17 +150,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit code."""
     words = sys.argv[1:] if argv is None else argv
-    if words and words[0] in _lazy():
-        module = importlib.import_module(_PACKAGE + words[0])
+    if words and words[0] in _LAZY:
+        module = importlib.import_module(_LAZY[words[0]][0])
         return int(module.main(words[1:]) or 0)
     options = _parser().parse_args(words)
     return int(options.work(options))
-
-
-def _lazy() -> dict[str, str]:
-    """Commands of modules of their own that this copy of the program has, with their help."""
-    known = {
-        "demo": "show the plugin at work on a simulated market",
-        "bench": "compare policies over scenarios and seeds",
-    }
-    return {n: text for n, text in known.items() if importlib.util.find_spec(_PACKAGE + n)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from statistics import NormalDist
 
@@ -19,6 +19,7 @@ from cl_revenue_ops.simnode.market_parameters import (
 from cl_revenue_ops.simnode.market_quantiles import BASE_FEE_MSAT, FEE_PPM, FloatArray
 from cl_revenue_ops.simnode.prices import (
     DAY_S,
+    HOUR_S,
     ChainPath,
     LevelPaths,
     Rivals,
@@ -73,6 +74,7 @@ class MarketChannel:
 
     `opener` is local or remote; `own_*` is what an operator had set before the world began, near
     the level of then; `remote_*` is what the peer charges towards us, drawn from public fees.
+    `opens_day` is the day of the run on which we open it; 0: it is older than the run.
     """
 
     index: int
@@ -84,6 +86,7 @@ class MarketChannel:
     own_ppm: int
     remote_base_msat: int
     remote_ppm: int
+    opens_day: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Market:
     """A drawn world, complete but for the payments themselves; nothing in it depends on our fees.
 
     `pair_rate_per_day[i, j]` is the mean number of attempts a day from peer i through us to j;
-    `demand_factor[day, j]` is the slow drift of all that goes to j.
+    `demand_factor[day, j]` is the slow drift of all that goes to j; `surge[hour]` is a factor on
+    all demand in an hour of the run (the last one holds on).
     """
 
     seed: int
@@ -107,6 +111,7 @@ class Market:
     rivals: Rivals
     chain: ChainPath
     season_phase: tuple[float, float]
+    surge: FloatArray = field(default_factory=lambda: np.ones(1))
 
     @property
     def end_s(self) -> float:
@@ -124,6 +129,25 @@ class Market:
         day = self.parameters.daily_swing * np.cos(turn * at_s - daily)
         week = self.parameters.weekly_swing * np.cos(turn * at_s / 7.0 - weekly)
         return np.asarray((1.0 + day) * (1.0 + week), dtype=np.float64)
+
+    def surge_at(self, at_s: FloatArray) -> FloatArray:
+        """Return the factor on all demand in the hour of each moment."""
+        hour = np.clip((at_s - self.start_s) // HOUR_S, 0, len(self.surge) - 1).astype(np.int64)
+        return np.asarray(self.surge[hour], dtype=np.float64)
+
+    def open_pair_rate_per_day(self, day: int) -> FloatArray:
+        """Return `pair_rate_per_day` without the peers to which no channel is open on `day` yet."""
+        absent = [peer.index for peer in self.peers if self.opens_day(peer.index) > day]
+        if not absent:
+            return self.pair_rate_per_day
+        rate = np.array(self.pair_rate_per_day)
+        rate[absent, :] = 0.0
+        rate[:, absent] = 0.0
+        return rate
+
+    def opens_day(self, peer: int) -> int:
+        """Return the day of the run on which the first channel to `peer` is there."""
+        return min(channel.opens_day for channel in self.channels if channel.peer == peer)
 
     def demand_share(self, peer: int, at_s: float, fee_ppm: float) -> float:
         """Return the expected share of payments into `peer` that still come at `fee_ppm`.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from cl_revenue_ops.simnode.gossip import Edge
 from cl_revenue_ops.simnode.market import Market
-from cl_revenue_ops.simnode.model import Policy
+from cl_revenue_ops.simnode.model import ForwardRow, Policy
 from cl_revenue_ops.simnode.prices import DAY_S, HOUR_S
 from cl_revenue_ops.simnode.senders import Offer, Outcome, OwnChannel, Senders
 from cl_revenue_ops.simnode.world import World
@@ -15,6 +16,7 @@ from cl_revenue_ops.simnode.world import World
 # settled in the step that brings it, which no policy could tell apart.
 HELD_S = 30.0
 WALLET_SAT = 20_000_000
+OPENING_RESERVE_SAT = 200_000  # what the wallet holds for the chain fee of an opening to come
 PERKW_PER_SAT_VB = 250.0
 CLTV_DELTA = 34
 # Channels are older than the world, so that their opening lies outside every report's window.
@@ -24,9 +26,10 @@ OLDEST_DAYS, YOUNGEST_DAYS = 500.0, 60.0
 class MarketDriver:
     """Plays `market` against `world`; `step` moves it on, whatever moves the node's clock.
 
-    `channel_ids[k]` is the node's name of the market's channel k. The caller steps the market to
-    a moment and then lets the node and its plugins reach that moment. `settled` counts the
-    forwards that went through.
+    `channel_ids[k]` is the node's name of the market's channel k, empty before it is opened. The
+    caller steps the market to a moment and then lets the node and its plugins reach that moment.
+    `settled` counts the forwards that went through; `heard` is told each row that the node filed
+    and again what became of one that was held.
     """
 
     def __init__(self, market: Market, world: World) -> None:
@@ -34,17 +37,23 @@ class MarketDriver:
         self.world = world
         self.now_s = market.start_s
         self.settled = 0
+        self.heard: Callable[[ForwardRow], object] = lambda row: None
         self.peer_ids = [world.add_peer(p.alias, at_s=market.start_s) for p in market.peers]
-        self.channel_ids = [self._open(index) for index in range(len(market.channels))]
+        self.channel_ids = [
+            "" if channel.opens_day else self._establish(channel.index)
+            for channel in market.channels
+        ]
+        self._to_open = [channel.index for channel in market.channels if channel.opens_day]
+        self._opening: list[int] = []
         world.fund(WALLET_SAT, at_s=market.start_s - DAY_S)
-        channels_to: dict[int, list[OwnChannel]] = {}
-        for channel, channel_id in zip(market.channels, self.channel_ids, strict=True):
-            own = OwnChannel(channel_id, channel.capacity_sat * 1_000)
-            channels_to.setdefault(channel.peer, []).append(own)
-        self.senders = Senders(market, channels_to, world)
-        self._entries = {
-            peer: [own.channel_id for own in channels_to[peer]] for peer in channels_to
-        }
+        for index in self._to_open:
+            needed_sat = market.channels[index].capacity_sat + OPENING_RESERVE_SAT
+            world.fund(needed_sat, at_s=market.start_s - DAY_S)
+        self.senders = Senders(market, {}, world)
+        self._entries: dict[int, list[str]] = {}
+        for index, channel_id in enumerate(self.channel_ids):
+            if channel_id:
+                self._announce(index)
         self._in_flight: list[tuple[float, int, str]] = []
         self._quotes_until_s = [market.start_s] * len(market.peers)
         self._quoted_s = [0.0] * len(market.peers)
@@ -53,7 +62,7 @@ class MarketDriver:
         self._spread_quotes(market.start_s)
         world.set_feerate(int(market.chain.feerate_at(market.start_s) * PERKW_PER_SAT_VB))
 
-    def _open(self, index: int) -> str:
+    def _establish(self, index: int) -> str:
         channel = self.market.channels[index]
         age = index / max(1, len(self.market.channels) - 1)
         opened_s = self.market.start_s - DAY_S * (OLDEST_DAYS - age * (OLDEST_DAYS - YOUNGEST_DAYS))
@@ -68,9 +77,38 @@ class MarketDriver:
             at_s=opened_s,
         )
 
+    def _announce(self, index: int) -> None:
+        """Let senders know of a channel that can carry payments now."""
+        channel, channel_id = self.market.channels[index], self.channel_ids[index]
+        self.senders.add(channel.peer, OwnChannel(channel_id, channel.capacity_sat * 1_000))
+        self._entries.setdefault(channel.peer, []).append(channel_id)
+
+    def _open_due(self, until_s: float) -> None:
+        """Open what is due from the wallet; it is announced when its lock-in has come."""
+        for index in list(self._to_open):
+            channel = self.market.channels[index]
+            opens_s = self.market.start_s + channel.opens_day * DAY_S
+            if opens_s <= until_s:
+                self.channel_ids[index] = self.world.open_channel(
+                    self.peer_ids[channel.peer],
+                    channel.capacity_sat,
+                    channel.local_sat * 1_000,
+                    opener="local",
+                    policy=Policy(channel.own_base_msat, channel.own_ppm),
+                    remote_policy=Policy(channel.remote_base_msat, channel.remote_ppm),
+                    at_s=opens_s,
+                )
+                self._to_open.remove(index)
+                self._opening.append(index)
+        for index in list(self._opening):
+            if self.world.channel(self.channel_ids[index]).usable:
+                self._opening.remove(index)
+                self._announce(index)
+
     def step(self, until_s: float) -> None:
         """Bring blocks, fee rates, gossip and payments up to `until_s` (unix seconds)."""
         with self.world.lock:
+            self._open_due(until_s)
             self._mine(until_s)
             self._spread_quotes(until_s)
             self._drop_closed()
@@ -105,7 +143,8 @@ class MarketDriver:
         for peer, until_s in enumerate(self._quotes_until_s):
             if at_s < until_s:
                 continue
-            for quote in rivals.moved(peer, self._quoted_s[peer], at_s):
+            quotes, self._quotes_until_s[peer] = rivals.moved(peer, self._quoted_s[peer], at_s)
+            for quote in quotes:
                 edge = Edge(
                     quote.short_channel_id,
                     quote.source_id,
@@ -116,7 +155,6 @@ class MarketDriver:
                 )
                 self.world.gossip.update(edge)
             self._quoted_s[peer] = at_s
-            self._quotes_until_s[peer] = rivals.next_change_s(peer, at_s)
 
     def _drop_closed(self) -> None:
         for entries in self._entries.values():
@@ -140,21 +178,7 @@ class MarketDriver:
         entry = self._entry(offer.in_peer)
         if entry is None:
             return Outcome.NOT_REACHED
-        outcome = "settled" if offer.downstream_ok else "failed"
-        held = offer.hold_s > HELD_S
-        row = self.world.forward(
-            entry,
-            offer.out_channel_id,
-            offer.out_msat,
-            offer.out_msat + offer.fee_msat,
-            offer.at_s,
-            "pending" if held else outcome,
-            hold_s=offer.hold_s,
-        )
-        self.settled += row.status == "settled"
-        if row.status == "offered":
-            due = (offer.at_s + offer.hold_s, row.created_index, outcome)
-            heapq.heappush(self._in_flight, due)
+        row = self.bring(entry, offer)
         if row.status == "not_offered":
             return Outcome.NOT_REACHED
         if row.status != "local_failed":
@@ -162,10 +186,35 @@ class MarketDriver:
         stale = row.failreason == "WIRE_FEE_INSUFFICIENT"
         return Outcome.STALE_FEE if stale else Outcome.NO_LIQUIDITY
 
+    def bring(self, in_channel_id: str, offer: Offer) -> ForwardRow:
+        """Let a payment arrive over one of our channels and return the row as it was filed.
+
+        Call it with `offer.at_s` not before the last step's end or the last payment.
+        """
+        outcome = "settled" if offer.downstream_ok else "failed"
+        row = self.world.forward(
+            in_channel_id,
+            offer.out_channel_id,
+            offer.out_msat,
+            offer.out_msat + offer.fee_msat,
+            offer.at_s,
+            "pending" if offer.hold_s > HELD_S else outcome,
+            hold_s=offer.hold_s,
+        )
+        self._tell(row)
+        if row.status == "offered":
+            due = (offer.at_s + offer.hold_s, row.created_index, outcome)
+            heapq.heappush(self._in_flight, due)
+        return row
+
+    def _tell(self, row: ForwardRow) -> None:
+        self.settled += row.status == "settled"
+        if row.created_index:
+            self.heard(row)
+
     def _resolve(self, until_s: float) -> None:
         """Settle or fail what was held, in order of time; a force-close may have come first."""
         while self._in_flight and self._in_flight[0][0] <= until_s:
             due_s, created_index, outcome = heapq.heappop(self._in_flight)
             if created_index in self.world.pending:
-                row = self.world.resolve(created_index, outcome, at_s=due_s)
-                self.settled += row.status == "settled"
+                self._tell(self.world.resolve(created_index, outcome, at_s=due_s))

@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     DEMAND_WALK = 24
     FIRST_POLICY = 25
     REMOTE_POLICY = 26
+    SCENARIO = 27
 
 
 def stream(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -202,6 +202,9 @@ class Channel:
 
     def policy_at(self, at_s: float) -> Policy:
         """Our policy as it was configured at `at_s`; before the first, the first."""
+        latest_s, latest = self.policies[-1]
+        if latest_s <= at_s:
+            return latest
         place = bisect_right(self.policies, at_s, key=lambda entry: entry[0])
         return self.policies[max(place - 1, 0)][1]
 

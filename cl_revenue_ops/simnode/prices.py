@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from cl_revenue_ops.simnode.market_quantiles import (
     BASE_FEE_MSAT,
@@ -16,6 +18,8 @@ from cl_revenue_ops.simnode.market_quantiles import (
     WITHIN_DESTINATION_LOG_PPM,
     FloatArray,
 )
+
+BoolArray = npt.NDArray[np.bool_]
 
 HOUR_S = 3600.0
 DAY_S = 86_400.0
@@ -122,27 +126,26 @@ class RivalBook:
     period_s: FloatArray  # infinite for a rival that never moves
     phase_s: FloatArray
 
-    def _looks_done(self, start_s: float, at_s: float) -> FloatArray:
-        """Return how many looks after the start each rival has had by `at_s`.
+    @cached_property
+    def _moves(self) -> BoolArray:
+        return np.isfinite(self.period_s)
 
-        The small addend lets a look count at its own moment whatever the rounding.
+    @cached_property
+    def _finite_period_s(self) -> FloatArray:
+        return np.where(self._moves, self.period_s, 1.0)
+
+    def looks(self, start_s: float, at_s: float) -> tuple[FloatArray, float]:
+        """Return when each rival last set its fee, seen from `at_s`, and when one may move next.
+
+        The small addend lets a look count at its own moment whatever the rounding. The second
+        may be infinite.
         """
-        done = np.floor((at_s - start_s - self.phase_s) / self.period_s + 1.0 + 1e-9)
-        return np.where(np.isfinite(self.period_s), np.maximum(done, 0.0), 0.0)
-
-    def _look_s(self, start_s: float, number: FloatArray) -> FloatArray:
-        with np.errstate(invalid="ignore"):
-            looks = start_s + self.phase_s + (number - 1.0) * self.period_s
-        return np.asarray(np.where(number < 1.0, start_s, looks), dtype=np.float64)
-
-    def last_looks(self, start_s: float, at_s: float) -> FloatArray:
-        """Return when each rival last set its fee, seen from `at_s`."""
-        return self._look_s(start_s, self._looks_done(start_s, at_s))
-
-    def next_look(self, start_s: float, at_s: float) -> float:
-        """Return the first moment after `at_s` at which a rival may move (may be infinite)."""
-        coming = self._look_s(start_s, self._looks_done(start_s, at_s) + 1.0)
-        return float(np.min(np.where(np.isfinite(self.period_s), coming, np.inf)))
+        period_s = self._finite_period_s
+        done = np.floor((at_s - start_s - self.phase_s) / period_s + 1.0 + 1e-9)
+        number = np.where(self._moves, np.maximum(done, 0.0), 0.0)
+        last_s = np.where(number < 1.0, start_s, start_s + self.phase_s + (number - 1.0) * period_s)
+        next_s = np.where(self._moves, start_s + self.phase_s + number * period_s, np.inf)
+        return last_s, float(next_s.min())
 
 
 @dataclass(frozen=True)
@@ -154,17 +157,19 @@ class Rivals:
 
     def quotes(self, peer: int, at_s: float) -> tuple[RivalQuote, ...]:
         """Return every ask into `peer` that is in force at `at_s`."""
-        looks = self.books[peer].last_looks(self.levels.start_s, at_s)
+        looks, _ = self.books[peer].looks(self.levels.start_s, at_s)
         return self._asked(peer, looks, range(len(looks)))
 
-    def moved(self, peer: int, since_s: float, until_s: float) -> tuple[RivalQuote, ...]:
-        """Return the asks in force at `until_s` that were set after `since_s`."""
-        looks = self.books[peer].last_looks(self.levels.start_s, until_s)
-        return self._asked(peer, looks, np.flatnonzero(looks > since_s).tolist())
+    def moved(
+        self, peer: int, since_s: float, until_s: float
+    ) -> tuple[tuple[RivalQuote, ...], float]:
+        """Return the asks in force at `until_s` that were set after `since_s`.
 
-    def next_change_s(self, peer: int, at_s: float) -> float:
-        """Return when the asks into `peer` may change next after `at_s` (may be infinite)."""
-        return self.books[peer].next_look(self.levels.start_s, at_s)
+        With them comes the first moment after `until_s` at which one may change again (which may
+        be infinite).
+        """
+        looks, next_s = self.books[peer].looks(self.levels.start_s, until_s)
+        return self._asked(peer, looks, np.flatnonzero(looks > since_s).tolist()), next_s
 
     def _asked(self, peer: int, looks: FloatArray, which: Iterable[int]) -> tuple[RivalQuote, ...]:
         book = self.books[peer]

@@ -138,7 +138,7 @@ class ThrottledGossip:
     def observe(self, channel_id: str, policy: AskedPolicy, at_s: float) -> bool:
         """Hear the present policy; return True if it changed and passed the limit."""
         latest = self._latest.get(channel_id)
-        if latest == policy:
+        if latest is policy or latest == policy:
             return False
         self._latest[channel_id] = policy
         if latest is None:

@@ -105,10 +105,9 @@ def _burst_factors(market: Market, day: int) -> FloatArray:
     return factors / (1.0 + extra * (parameters.burst_factor - 1.0))
 
 
-def _entries(market: Market, out_peer: IntArray, u: FloatArray) -> IntArray:
+def _entries(rate: FloatArray, out_peer: IntArray, u: FloatArray) -> IntArray:
     """Return the peer each payment comes from: a draw from rate(i, out) over i."""
-    rate = market.pair_rate_per_day
-    cumulative = np.cumsum(rate, axis=0) / rate.sum(axis=0)
+    cumulative = np.cumsum(rate, axis=0) / np.maximum(rate.sum(axis=0), np.finfo(float).tiny)
     peers = len(rate)
     flat = (cumulative.T + np.arange(peers)[:, None]).ravel()
     found = np.searchsorted(flat, out_peer + u * (1.0 - 1e-12), side="right")
@@ -120,15 +119,17 @@ def _arrivals(market: Market, day: int) -> tuple[FloatArray, IntArray, IntArray,
     rng = stream(market.seed, Purpose.ARRIVALS, day)
     begin_s = market.start_s + day * DAY_S
     slot_at_s = begin_s + (np.arange(SLOTS_PER_DAY, dtype=np.float64) + 0.5) * SLOT_S
-    per_slot = market.pair_rate_per_day.sum(axis=0) * market.demand_factor[day] / SLOTS_PER_DAY
-    mean = market.season(slot_at_s)[:, None] * _burst_factors(market, day) * per_slot
+    rate = market.open_pair_rate_per_day(day)
+    per_slot = rate.sum(axis=0) * market.demand_factor[day] / SLOTS_PER_DAY
+    swing = market.season(slot_at_s) * market.surge_at(slot_at_s)
+    mean = swing[:, None] * _burst_factors(market, day) * per_slot
     counts = rng.poisson(mean)
     slot, out_peer = (
         np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape)
     )
     at_s = begin_s + (slot + rng.random(len(slot))) * SLOT_S
-    in_peer = _entries(market, out_peer, rng.random(len(slot)))
-    whales = _whales(market, day)
+    in_peer = _entries(rate, out_peer, rng.random(len(slot)))
+    whales = _whales(market, rate, day)
     return (
         np.concatenate([at_s, whales[0]]),
         np.concatenate([in_peer, whales[1]]),
@@ -137,13 +138,13 @@ def _arrivals(market: Market, day: int) -> tuple[FloatArray, IntArray, IntArray,
     )
 
 
-def _whales(market: Market, day: int) -> tuple[FloatArray, IntArray, IntArray]:
+def _whales(market: Market, rate: FloatArray, day: int) -> tuple[FloatArray, IntArray, IntArray]:
     """Draw the extra payments of whale days: one payer pushes through one pair for hours."""
     rng = stream(market.seed, Purpose.WHALES, day)
     peers = len(market.peers)
-    struck = rng.random(peers) < market.parameters.whale_days
+    struck = (rng.random(peers) < market.parameters.whale_days) & (rate.sum(axis=0) > 0.0)
     counts = rng.poisson(WHALE_MEAN_PAYMENTS, peers) * struck
-    entry = _entries(market, np.arange(peers), rng.random(peers))
+    entry = _entries(rate, np.arange(peers), rng.random(peers))
     out_peer = np.repeat(np.arange(peers), counts)
     begin_s = market.start_s + day * DAY_S + rng.uniform(0.0, 0.7 * DAY_S, peers)
     at_s = begin_s[out_peer] + rng.uniform(0.0, 0.3 * DAY_S, len(out_peer))

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from cl_revenue_ops.ports import FEE_SET, DecisionRow, StoredDecision
 from cl_revenue_ops.storage.repository import Repository
 
-IDLE_KEPT_S = 30 * 86_400.0
-IDLE_FORGOTTEN = 200
+FORGOTTEN_AT_ONCE = 200
 
 _COLUMNS = (
     "id, channel_id, at_s, action, code, old_ppm, new_ppm, by_hand, body,"
@@ -48,9 +47,14 @@ class SqliteFeeStore(Repository):
         return (None if row is None else row[0]), states
 
     def record(
-        self, header: str, states: Mapping[str, str], decisions: Sequence[DecisionRow]
+        self,
+        header: str,
+        states: Mapping[str, str],
+        decisions: Sequence[DecisionRow],
+        *,
+        keep_since_s: float = 0.0,
     ) -> tuple[int, ...]:
-        """See ports.FeeStore.
+        """See ports.FeeStore; at most FORGOTTEN_AT_ONCE decisions are let go in one call.
 
         A decision whose fee was set is finished: an equal one after it begins a new row, so no
         change of a fee is lost from the record. One that is extended has no outcome again until
@@ -58,10 +62,29 @@ class SqliteFeeStore(Repository):
         """
         durable = any(row.by_hand or row.action == "set" for row in decisions)
         with self._writing(durable) as connection:
-            connection.execute("REPLACE INTO fee_header (only, header) VALUES (1, ?)", (header,))
+            _save_header(connection, header)
             _save_states(connection, states)
-            _forget_idle(connection, decisions)
+            _forget(connection, keep_since_s)
             return tuple(_record_one(connection, row) for row in decisions)
+
+    def load_demand(self) -> Mapping[str, str]:
+        """See ports.FeeStore."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT peer_id, body FROM fee_demand ORDER BY peer_id")
+            return dict(rows.fetchall())
+
+    def save_demand(self, header: str, demand: Mapping[str, str]) -> None:
+        """See ports.FeeStore."""
+        with self._writing() as connection:
+            _save_header(connection, header)
+            known = {row[0] for row in connection.execute("SELECT peer_id FROM fee_demand")}
+            connection.executemany(
+                "DELETE FROM fee_demand WHERE peer_id = ?",
+                [(peer_id,) for peer_id in sorted(known - demand.keys())],
+            )
+            connection.executemany(
+                "REPLACE INTO fee_demand (peer_id, body) VALUES (?, ?)", demand.items()
+            )
 
     def set_outcome(self, decision_id: int, outcome: str, state: Mapping[str, str]) -> None:
         """See ports.FeeStore; ValueError for a decision that is not there."""
@@ -90,9 +113,21 @@ class SqliteFeeStore(Repository):
             (channel_id, limit),
         )
 
+    def decisions_after(self, place: tuple[float, int], limit: int) -> tuple[StoredDecision, ...]:
+        """See ports.FeeStore; read along the index by time, so a page costs its rows alone."""
+        return self._decisions(
+            f"SELECT {_COLUMNS} FROM fee_decision WHERE last_at_s >= ?1"
+            " AND (last_at_s > ?1 OR id > ?2) ORDER BY last_at_s, id LIMIT ?3",
+            (*place, limit),
+        )
+
     def _decisions(self, query: str, values: tuple[object, ...]) -> tuple[StoredDecision, ...]:
         with self._reading() as connection:
             return tuple(map(_stored, connection.execute(query, values)))
+
+
+def _save_header(connection: sqlite3.Connection, header: str) -> None:
+    connection.execute("REPLACE INTO fee_header (only, header) VALUES (1, ?)", (header,))
 
 
 def _save_states(connection: sqlite3.Connection, states: Mapping[str, str]) -> None:
@@ -101,14 +136,13 @@ def _save_states(connection: sqlite3.Connection, states: Mapping[str, str]) -> N
     )
 
 
-def _forget_idle(connection: sqlite3.Connection, decisions: Sequence[DecisionRow]) -> None:
-    """Let go of decisions that did nothing and are long past; every fee that was set stays."""
-    if decisions:
-        connection.execute(
-            "DELETE FROM fee_decision WHERE id IN (SELECT id FROM fee_decision"
-            " WHERE action = 'none' AND last_at_s < ? ORDER BY last_at_s LIMIT ?)",
-            (max(row.at_s for row in decisions) - IDLE_KEPT_S, IDLE_FORGOTTEN),
-        )
+def _forget(connection: sqlite3.Connection, before_s: float) -> None:
+    """Let go of the oldest decisions; more than a record of decisions adds, so none pile up."""
+    connection.execute(
+        "DELETE FROM fee_decision WHERE id IN (SELECT id FROM fee_decision"
+        " WHERE last_at_s < ? ORDER BY last_at_s LIMIT ?)",
+        (before_s, FORGOTTEN_AT_ONCE),
+    )
 
 
 def _record_one(connection: sqlite3.Connection, row: DecisionRow) -> int:

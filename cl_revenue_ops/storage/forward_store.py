@@ -14,6 +14,8 @@ from messages.forwards import (
     LOCAL_FAILED,
     OFFERED,
     SETTLED,
+    Earned,
+    EarningsPage,
     Forward,
     ForwardLogPage,
     LoggedForward,
@@ -22,6 +24,7 @@ from messages.forwards import (
 # A longer page is cut; a longer run of old rows is passed over in several calls.
 MOST_ROWS = 10_000
 MOST_SCANNED = 20_000
+MOST_SUMMED = 100_000
 
 _RESOLVED = frozenset({SETTLED, FAILED, LOCAL_FAILED})
 
@@ -48,6 +51,16 @@ _OPEN = (
 )
 _REOPEN = f"REPLACE INTO forward_open ({_COLUMNS}, updated_index) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 _CLOSE = "DELETE FROM forward_open WHERE in_scid = ? AND in_htlc_id = ?"
+
+_SUM = f"""
+    SELECT out_scid,
+        sum(CASE WHEN at_s < ?4 THEN fee_msat ELSE 0 END),
+        sum(CASE WHEN at_s < ?4 THEN 0 ELSE fee_msat END)
+    FROM (SELECT out_scid, fee_msat, coalesce(resolved_at_s, received_at_s) AS at_s
+        FROM forward_log WHERE seq > ?1 AND seq <= ?2 AND status = '{SETTLED}'
+        AND out_scid IS NOT NULL AND fee_msat IS NOT NULL)
+    WHERE at_s >= ?3 AND at_s < ?5
+    GROUP BY out_scid ORDER BY out_scid"""
 
 _logged_part = itemgetter(slice(0, 11))
 _key = itemgetter(0, 1)
@@ -147,6 +160,22 @@ class SqliteForwardStore(Repository):
         rows = tuple(map(LoggedForward._make, found))
         next_seq = rows[-1].seq if len(rows) == limit else max(reach, after_seq)
         return ForwardLogPage(rows, next_seq, next_seq >= newest)
+
+    def earnings(self, after_seq: int, from_s: float, mid_s: float, end_s: float) -> EarningsPage:
+        """See ports.ForwardStore. One call looks at MOST_SUMMED rows at most."""
+        with self._reading() as connection:
+            first = connection.execute(
+                "SELECT received_at_s FROM forward_log ORDER BY seq LIMIT 1"
+            ).fetchone()
+            newest: int = connection.execute(
+                "SELECT coalesce(max(seq), 0) FROM forward_log"
+            ).fetchone()[0]
+            reach = min(after_seq + MOST_SUMMED, newest)
+            found = connection.execute(_SUM, (after_seq, reach, from_s, mid_s, end_s))
+            earned = tuple(map(Earned._make, found.fetchall()))
+        next_seq = max(reach, after_seq)
+        begins_s = None if first is None else first[0]
+        return EarningsPage(earned, next_seq, next_seq >= newest, begins_s)
 
     def open_forwards(self, limit: int) -> tuple[Forward, ...]:
         """See ports.ForwardStore."""

@@ -124,12 +124,19 @@ _FEES = (
     "CREATE INDEX fee_decision_set ON fee_decision (last_at_s) WHERE outcome = 'set'",
 )
 
+_DEMAND = (
+    "CREATE TABLE fee_demand (peer_id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID",
+    # Decisions are let go by age alone, whatever they did.
+    "DROP INDEX fee_decision_idle",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
         "settings, channels, forwards, flow and fees",
         (*_SETTINGS, *_CHANNELS, *_FORWARDS, *_FLOW, *_FEES),
     ),
+    Migration(2, "what was learned of demand", _DEMAND),
 )
 
 

@@ -46,6 +46,7 @@ ODD_FEES: tuple[Any, ...] = (
 )
 ODD_FLAGS: tuple[Any, ...] = ("maybe", "", 2, -1, 1.0, None, [], {}, "\ud800")
 ODD_VALUES: tuple[Any, ...] = ("", "zzz", -1, 100_001, 1.5, 10**400, True, None, [], {}, "\udfff")
+ODD_WINDOWS: tuple[Any, ...] = (0, 32, "0", "-7", "7.0", "a week", [7], {"days": 7})
 STRAY: tuple[Any, ...] = ([1], ["x=y"], {"a": 1}, {"": ""}, [None], 5, "text", True)
 
 
@@ -120,6 +121,10 @@ def test_arguments_missing_doubled_or_too_many_are_refused(line: Line) -> None:
             ("revenue-set-fee", [scid, "fee_ppm"]),
             ("revenue-analyze", [scid, scid]),
             ("revenue-fee-debug", {"channel": scid}),
+            ("revenue-report", []),
+            ("revenue-report", {"window_days": 7}),
+            ("revenue-report", ["shadow", 7, 8]),
+            ("revenue-report", ["shadow", "days=7"]),
             ("revenue-config", []),
             ("revenue-config", ["set"]),
             ("revenue-config", ["set", "min_fee_ppm"]),
@@ -132,8 +137,19 @@ def test_arguments_missing_doubled_or_too_many_are_refused(line: Line) -> None:
     )
 
 
+def test_an_odd_report_or_window_is_refused(line: Line) -> None:
+    calls: list[tuple[str, object]] = [("revenue-report", [odd]) for odd in ODD]
+    calls += [("revenue-report", {"report_type": odd}) for odd in ODD]
+    calls += [("revenue-report", ["shadow", odd]) for odd in (*ODD_WINDOWS, *ODD_VALUES)]
+    check(line, calls)
+
+
 @pytest.mark.parametrize(
-    "method", ["revenue-status", "revenue-hive-status", "revenue-analyze", "revenue-config"]
+    "method",
+    [
+        *("revenue-status", "revenue-hive-status", "revenue-analyze", "revenue-config"),
+        *("revenue-wake-all", "revenue-report"),
+    ],
 )
 def test_stray_arguments_are_refused(line: Line, method: str) -> None:
     check(line, [(method, stray) for stray in STRAY])

@@ -17,6 +17,8 @@ USAGE = {
     "revenue-analyze": "[channel_id]",
     "revenue-set-fee": "channel_id fee_ppm [force]",
     "revenue-fee-debug": "[channel_id]",
+    "revenue-wake-all": "",
+    "revenue-report": "report_type [window_days]",
 }
 
 

@@ -156,6 +156,15 @@ def test_gossip(line: Line) -> None:
         assert row["destination"] == line.payee_id
 
 
+def test_feerates(line: Line) -> None:
+    """Estimates may be missing; the table and its list may not."""
+    reply = line.call("feerates", {"style": "perkb"})
+    for row in reply["perkb"]["estimates"]:
+        assert differences(row, {"blockcount": NUMBER, "feerate": NUMBER}) == []
+        assert row["blockcount"] > 0 and row["feerate"] > 0
+    assert reply["perkb"]["estimates"] or reply["warning_missing_feerates"]
+
+
 def test_setchannel_reports_what_it_set(line: Line) -> None:
     channel_id = line.outgoing["channel_id"]
     (row,) = line.call("setchannel", {"id": channel_id, "feebase": 7, "feeppm": 70})["channels"]

@@ -1,4 +1,4 @@
-"""A kill between any two messages leaves no trace in flow states, log or cursors."""
+"""A kill between any two messages leaves no trace in log, cursors, flow states or evidence."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.sim.house_support import START_S, HouseNode
 from tests.sim.house_traffic import CATCH_UP_S, Traffic, traffic
 
 HOURS = 4
+EVERYTHING_COUNTS_ONCE = {"revenue-ops-enable-reputation": "false"}
 PAYMENTS = [
     # minute, way, outcome; pending ones are settled half an hour later
     *((minute, minute, ("settled", "settled", "failed", "pending")[minute % 4])
@@ -29,6 +30,8 @@ class Kept(NamedTuple):
     analysed_s: float
     flow_cursor: int
     states: list[tuple[Any, ...]]
+    fee_cursor: int
+    evidence: dict[str, float]
 
 
 def kept(node: HouseNode) -> Kept:
@@ -39,12 +42,16 @@ def kept(node: HouseNode) -> Kept:
         " ORDER BY in_scid, in_htlc_id"
     )
     ((flow_cursor, header),) = node.query("SELECT cursor_seq, header FROM flow_header")
+    ((fee_header,),) = node.query("SELECT header FROM fee_header")
+    demand = node.query("SELECT peer_id, body FROM fee_demand ORDER BY peer_id")
     return Kept(
         log,
         node.query("SELECT * FROM forward_state")[0],
         json.loads(header)["analysed_s"],
         flow_cursor,
         node.query("SELECT channel_id, body FROM flow_state ORDER BY channel_id"),
+        json.loads(fee_header)["desk"]["cursor"],
+        {peer_id: json.loads(body)["peer"]["seen"] for peer_id, body in demand},
     )
 
 
@@ -71,17 +78,18 @@ def live(it: Traffic, go: Callable[[float], object]) -> Kept:
 @cache
 def undisturbed() -> tuple[Kept, int]:
     """What is kept without a kill, and how many messages were handled."""
-    with traffic() as it:
+    with traffic(options=EVERYTHING_COUNTS_ONCE) as it:
         result = live(it, lambda until_s: it.node.advance(until_s))
         assert len(result.log) == len(PAYMENTS)
-        assert result.flow_cursor == len(PAYMENTS)
+        assert result.flow_cursor == result.fee_cursor == len(PAYMENTS)
+        assert sum(result.evidence.values()) == len([row for row in PAYMENTS if row[2] != "failed"])
         assert len(result.states) == 2
         return result, it.node.life.handled
 
 
 def disturbed(kills: list[int]) -> Kept:
     """The same with a kill after each of these numbers of messages, counted from the last."""
-    with traffic() as it:
+    with traffic(options=EVERYTHING_COUNTS_ONCE) as it:
         node, left = it.node, list(kills)
 
         def go(until_s: float) -> None:

@@ -150,15 +150,19 @@ def test_a_foreign_fee_is_left_alone_for_a_day_and_then_managed_again(node: Hous
 
 
 def test_a04_an_idle_channel_is_not_frozen(node: HouseNode) -> None:
-    """No forward ever comes, and the fee still follows the competition for weeks."""
+    """No forward ever comes, and the fee still follows the competition, by half of its move in the
+    log, wherever that promises to be worth an update.
+    """
     for peer_id in node.world.peers:
-        rivals_ask(node, peer_id, 300, 310, 320)
-    node.wait_s(5 * DAY_S)
+        rivals_ask(node, peer_id, 3_000, 3_100, 3_200)
+    node.wait_s(4 * DAY_S)
     high = first_ppm(node)
     for peer_id in node.world.peers:
-        rivals_ask(node, peer_id, 60, 65, 70)
-    node.wait_s(10 * DAY_S)
-    assert high > 4 * first_ppm(node)
+        rivals_ask(node, peer_id, 400, 420, 440)
+    node.wait_s(2 * DAY_S)
+    low = first_ppm(node)
+    assert 1_000 < high < 5_000
+    assert high > 2 * low
 
 
 def test_b04_virgin_amnesty_ends_with_the_first_forward_out() -> None:

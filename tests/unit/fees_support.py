@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
+from cl_revenue_ops.domain.demand.belief import Belief
+from cl_revenue_ops.domain.demand.book import Surprise, Worth
+from cl_revenue_ops.domain.demand.curve import CELLS, LOG_FEES, LOG_PRICE_STEP, STEEPNESS
+from cl_revenue_ops.domain.demand.price import Draw
 from cl_revenue_ops.domain.fees.alpha import Context
+from cl_revenue_ops.domain.fees.decide import FeeDecision, decide, written
 from cl_revenue_ops.domain.fees.facts import (
     ChannelFacts,
     ChannelFeeState,
@@ -15,13 +23,19 @@ from cl_revenue_ops.domain.fees.facts import (
     CongestionState,
     Fee,
     FeeParameters,
+    Market,
     Pin,
     PriorPrice,
+    Spike,
+    market,
     standing_pin,
 )
+from cl_revenue_ops.domain.fees.record import to_record
+from cl_revenue_ops.domain.fees.vegas import floor_multiplier
 
 NOW = 1_700_000_000.0
 HOUR_S = 3600.0
+HALF_HOUR_S = 1800.0
 DAY_S = 86_400.0
 WELL = Conditions(node_in_sync=True, paused=False, safe_mode=False)
 DEFAULTS = FeeParameters()
@@ -77,6 +91,94 @@ def context(
     return Context(seen, state, p, standing_pin(seen, NOW), found.ppm, fee)
 
 
+class Node:
+    """One channel's fee on a node, and the cycles that manage it."""
+
+    def __init__(
+        self,
+        fee: Fee,
+        state: ChannelFeeState | None = None,
+        p: FeeParameters = DEFAULTS,
+        **ordinary: Any,
+    ) -> None:
+        self.fee = fee
+        self.parameters = p
+        self.state = ChannelFeeState() if state is None else state
+        self.ordinary = ordinary
+        self.now_s = NOW
+        self.updates = 0
+
+    def cycle(
+        self, *, fails: bool = False, after_s: float = HALF_HOUR_S, **changes: Any
+    ) -> FeeDecision:
+        """One fee cycle; a write that fails leaves the fee as it was."""
+        self.now_s += after_s
+        seen = facts(**{"fee": self.fee, "sampled_at_s": self.now_s, **self.ordinary, **changes})
+        decision, self.state = decide(seen, self.state, self.parameters, self.now_s)
+        if decision.action == "set" and not fails:
+            assert decision.target is not None
+            self.fee = decision.target
+            self.state = written(self.state, self.now_s)
+            self.updates += 1
+        return decision
+
+
+def belief(price_ppm: float, volume_msat: float, shape: float = 4.0) -> Belief:
+    """Demand that pays about `price_ppm` (a factor of 1.6 up or down) for a volume a day."""
+    middle = round(math.log(price_ppm) / LOG_PRICE_STEP)
+    places = tuple(len(STEEPNESS) * (middle + away) + 2 for away in (-3, 0, 3))
+    return Belief(places, (0.25, 0.5, 0.25), (volume_msat,) * 3, shape)
+
+
+def worth(
+    price_ppm: float = 300.0,
+    *,
+    volume_msat: float = 2e9,
+    own_ppm: float = 0.0,
+    entering_ppm: float = 0.0,
+    surprise: Surprise | None = None,
+) -> Worth:
+    """What a destination is worth whose stock is worth `own_ppm`, and nothing unless told so."""
+    told = belief(price_ppm, volume_msat)
+    return Worth(told, own_ppm, entering_ppm, max(0.0, own_ppm), 0.0, 100.0, 1e8, surprise)
+
+
+def asking(
+    ppm: float, told: Worth | None = None, *, share: float = 0.5, multiplier: float = 1.0
+) -> Market:
+    """A market of which a new draw asks exactly so many ppm before AIMD."""
+    told = worth() if told is None else told
+    plain = market(told, share, None, 0.0, NOW, multiplier).priced
+    drawn = (math.log(ppm) - (1.0 - plain.alpha) * plain.greedy) / plain.alpha
+    return market(told, share, None, (drawn - plain.mean) / plain.sd, NOW, multiplier)
+
+
+def spike(
+    intensity: float, sat_per_vb: float | None = 40.0, mean_sat_per_vb: float | None = 10.0
+) -> Spike:
+    """The mempool's spike at an intensity."""
+    return Spike(intensity, floor_multiplier(intensity), sat_per_vb, mean_sat_per_vb)
+
+
+def numbers_in(value: Any) -> set[float]:
+    """Every number of a record's reasons and fees, not of its inputs."""
+    if isinstance(value, dict):
+        return set().union(*(numbers_in(v) for k, v in value.items() if k != "inputs"), set())
+    if isinstance(value, list):
+        return set().union(*(numbers_in(item) for item in value), set())
+    return {float(value)} if isinstance(value, int | float) else set()
+
+
+def unrecorded(decision: FeeDecision) -> list[str]:
+    """The numbers of a decision's sentence that do not stand in its record beside it."""
+    stated = {
+        key: value for key, value in to_record(decision).items() if key not in ("sentence", "at_s")
+    }
+    recorded = numbers_in(stated)
+    told = re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", decision.sentence)
+    return [text for text in told if float(text) not in recorded]
+
+
 ppms = st.one_of(st.integers(0, 50), st.integers(0, 6000), st.integers(0, 2**32 - 1))
 fees = st.builds(Fee, ppms, st.sampled_from([0, 0, 1, 1000, 5000]))
 times = st.floats(NOW - 5 * DAY_S, NOW)
@@ -91,6 +193,68 @@ pins = st.none() | st.builds(
     times,
     st.none() | st.floats(NOW - DAY_S, NOW + DAY_S),
 )
+
+
+def _belief(places: Sequence[int], weight: float, rate: float, shape: float) -> Belief:
+    """Cells of any place; weights and volumes differ from cell to cell."""
+    weights = [weight + number for number, _ in enumerate(places)]
+    total = sum(weights)
+    return Belief(
+        tuple(places),
+        tuple(round(one / total, 5) for one in weights),
+        tuple(float(round(rate * (1.0 + number))) for number, _ in enumerate(places)),
+        shape,
+    )
+
+
+def _known(free_msat: float, price_ppm: float) -> Belief:
+    """Demand that is not believed but known: it falls with the fee."""
+    falls = [free_msat / (1.0 + (math.exp(one) / price_ppm) ** 3) for one in LOG_FEES.tolist()]
+    return Belief((), (), (), 1.0, tuple(falls))
+
+
+beliefs = st.builds(
+    _belief,
+    st.lists(st.integers(0, CELLS - 1), min_size=1, max_size=6, unique=True).map(sorted),
+    st.floats(0.01, 10.0),
+    st.floats(1.0, 1e11),
+    st.floats(0.02, 1e4),
+) | st.builds(_known, st.floats(1.0, 1e11), st.floats(1.0, 9000.0))
+surprises = st.none() | st.builds(
+    Surprise, st.floats(0, 500), st.floats(1e-6, 500), st.floats(0, 1), st.floats(0, 1)
+)
+values_ppm = st.floats(-3000.0, 15_000.0).map(lambda value: round(value, 3))
+worths = st.builds(
+    Worth,
+    beliefs,
+    values_ppm,
+    values_ppm,
+    values_ppm,
+    values_ppm,
+    st.floats(1.0, 5000.0),
+    st.floats(1.0, 1e10),
+    surprises,
+)
+draws = st.builds(
+    Draw,
+    st.integers(1, 500),
+    st.floats(-6.0, 6.0),
+    st.floats(NOW - DAY_S, NOW + DAY_S),
+    st.integers(0, 6),
+    st.floats(0.0, 9.9),
+)
+markets = st.builds(
+    market,
+    worths,
+    st.floats(0.0, 1.0),
+    st.none() | draws,
+    st.floats(-6.0, 6.0),
+    st.just(NOW),
+    st.sampled_from([1.0, 1.0, 0.85, 0.7225, 0.5]),
+)
+rates = st.none() | st.floats(0.1, 2000.0)
+spikes = st.builds(spike, st.floats(0.0, 1.0), rates, rates)
+writers = st.sampled_from([(), (), (), ("CLBoss",), ("CLBoss", "cl-hive")])
 all_facts = st.builds(
     facts,
     state=st.sampled_from(["CHANNELD_NORMAL"] * 6 + ["CHANNELD_AWAITING_SPLICE", "ONCHAIN"]),
@@ -112,7 +276,10 @@ all_facts = st.builds(
         st.sampled_from([True] * 9 + [False]),
         st.sampled_from([False] * 9 + [True]),
         st.sampled_from([False] * 9 + [True]),
+        writers,
     ),
+    market=st.none() | markets,
+    spike=st.none() | spikes,
 )
 all_parameters = st.builds(
     lambda low, spread, **rest: FeeParameters(min_fee_ppm=low, max_fee_ppm=low + spread, **rest),
@@ -122,6 +289,8 @@ all_parameters = st.builds(
     htlc_congestion_threshold=st.floats(0.0, 1.0),
     enable_scarcity_pricing=st.booleans(),
     scarcity_threshold=st.floats(0.0, 1.0),
+    enable_vegas_reflex=st.booleans(),
+    fee_updates_per_day=st.integers(0, 12),
 )
 
 
@@ -147,4 +316,6 @@ def all_states(draw: st.DrawFn, seen: Fee | None) -> ChannelFeeState:
         ),
         updates_s=tuple(sorted(draw(st.lists(times, max_size=9)))),
         decisions=draw(st.integers(0, 1000)),
+        draws=draw(st.integers(0, 500)),
+        target_draws=draw(st.integers(0, 500)),
     )

@@ -24,6 +24,11 @@ MAY_IMPORT = {
     **dict.fromkeys(TOP, LOWER | TOP),
     "entry": {"actors", "messages", "facade"},
     "simnode": set[str](),
+    # Above everything: it plays rules and the whole house on simulated markets.
+    "bench": {
+        *("simnode", "domain", "facade", "bootstrap", "wiring", "plugin", "virtual_time"),
+        *("adapters", "runtime", "config", "messages"),
+    },
 }
 BASE = frozenset({"base"})
 
@@ -35,6 +40,7 @@ BANNED = {
 ONLY = {
     "messages": set[str](),
     "simnode": {"numpy", "rich", "matplotlib", "pyln"},
+    "bench": {"numpy", "scipy", "rich", "matplotlib"},
 }
 
 PURE = ("domain", "actors")

@@ -388,6 +388,86 @@ def test_the_node_introduces_itself(desk: Desk) -> None:
         desk.node.info()
 
 
+# -- feerates ----------------------------------------------------------------------------------
+
+
+def estimates(*rows: object, **others: object) -> Step:
+    return result({"perkb": {"floor": 1012, "estimates": list(rows), **others}})
+
+
+def estimate(blocks: object, feerate: object) -> dict[str, object]:
+    return {"blockcount": blocks, "feerate": feerate, "smoothed_feerate": 1}
+
+
+def test_the_feerate_is_the_newest_estimate_for_about_an_hour(desk: Desk) -> None:
+    table = [estimate(100, 2000), estimate(12, 5000), estimate(2, 15_000), estimate(6, 10_500)]
+    desk.script(estimates(*table, opening=77), estimates(*(row for row in table[:3])))
+    assert desk.node.feerate_sat_per_vb() == 10.5
+    assert desk.node.feerate_sat_per_vb() == 5.0
+    assert desk.asked == [("feerates", {"style": "perkb"})] * 2
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        estimates(),
+        estimates(estimate(2, 15_000), estimate(5, 12_000)),
+        estimates(estimate(25, 2000), estimate(100, 2000)),
+        result({"perkb": {"floor": 1012}, "warning_missing_feerates": "none yet"}),
+        result({"perkb": {"floor": 1012, "estimates": None}}),
+    ],
+)
+def test_without_an_estimate_there_is_no_feerate(desk: Desk, step: Step) -> None:
+    """Neither haste nor a day's patience stands in: the levels differ, and a change of kind would
+    look like a spike."""
+    desk.script(step)
+    assert desk.node.feerate_sat_per_vb() is None
+    assert desk.left_out.counts() == {}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        {},
+        estimate("6", 10_000),
+        estimate(6, "10000"),
+        estimate(6, 10_000.5),
+        estimate(6, True),
+        estimate(6, 0),
+        estimate(6, -5),
+        estimate(6, 2**32),
+        estimate(0, 10_000),
+        estimate(None, 10_000),
+    ],
+    ids=str,
+)
+def test_a_malformed_estimate_is_left_out_and_counted(desk: Desk, row: object) -> None:
+    desk.script(estimates(row, estimate(12, 5000)), estimates(row))
+    assert desk.node.feerate_sat_per_vb() == 5.0
+    assert desk.node.feerate_sat_per_vb() is None
+    assert desk.left_out.counts() == {"feerates": 2}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [{}, {"perkw": {"estimates": []}}, {"perkb": 5}, {"perkb": []}, {"perkb": {"estimates": {}}}],
+    ids=str,
+)
+def test_a_reply_without_a_table_is_malformed(desk: Desk, reply: dict[str, object]) -> None:
+    desk.script(result(reply))
+    with pytest.raises(MalformedReply, match="feerates"):
+        desk.node.feerate_sat_per_vb()
+
+
+def test_a_node_that_refuses_or_does_not_answer_is_passed_on(desk: Desk) -> None:
+    desk.script(refusal(-1, "not now"), hang_up)
+    with pytest.raises(NodeRefused):
+        desk.node.feerate_sat_per_vb()
+    with pytest.raises(TimedOut):
+        desk.node.feerate_sat_per_vb()
+
+
 def test_a_node_that_was_away_is_tried_anew(desk: Desk) -> None:
     desk.script(UNKNOWN_PARAMETER, page())
     desk.node.forwards("created", 0, 10)

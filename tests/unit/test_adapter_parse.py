@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from cl_revenue_ops.adapters.parse import (
     parse_channel,
     parse_fee_set,
+    parse_feerate_estimate,
     parse_forward,
     parse_gossip_channel,
     parse_info,
+    parse_plugin,
     parse_slots,
 )
 from cl_revenue_ops.adapters.validate import (
@@ -215,6 +217,8 @@ def test_any_sync_warning_counts() -> None:
         parse_slots,
         parse_info,
         parse_gossip_channel,
+        parse_feerate_estimate,
+        parse_plugin,
         parse_fee_set,
         parse_count,
         parse_msat,
@@ -227,7 +231,10 @@ def test_any_sync_warning_counts() -> None:
     ],
 )
 def test_no_json_value_makes_a_parser_raise(parser: Callable[[object], object]) -> None:
-    fields = sorted({*SETTLED_ROW, *NEW_CHANNEL, *INFO, "active", "source", "destination"})
+    fields = sorted(
+        {*SETTLED_ROW, *NEW_CHANNEL, *INFO}
+        | {"active", "source", "destination", "name", "blockcount", "feerate"}
+    )
     rows = st.dictionaries(st.sampled_from(fields), anything, max_size=12)
 
     @given(value=anything | rows)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cl_revenue_ops.domain.fees import alpha
-from cl_revenue_ops.domain.fees.alpha import SEQUENCE, Context, Draft, Ruling, Stage
+from cl_revenue_ops.domain.fees import alpha, stages
+from cl_revenue_ops.domain.fees.alpha import Context, Draft, Ruling, Stage, Verdict
 from cl_revenue_ops.domain.fees.facts import (
     ChannelFacts,
     CongestionState,
@@ -18,6 +18,7 @@ from cl_revenue_ops.domain.fees.facts import (
     Pin,
     PriorPrice,
 )
+from cl_revenue_ops.domain.fees.stages import SEQUENCE
 from cl_revenue_ops.domain.fees.wording import reason
 from tests.unit.fees_support import (
     DAY_S,
@@ -34,9 +35,12 @@ from tests.unit.fees_support import (
 CONGESTED = CongestionState(active=True, above=2, sampled_at_s=NOW)
 
 
+def verdict_of(stage: str, made: Context) -> Verdict:
+    return next(v for v in alpha.run(made, SEQUENCE).verdicts if v.stage == stage)
+
+
 def ppm_after(stage: str, made: Context) -> int:
-    course = alpha.run(made, SEQUENCE)
-    return next(v.ppm for v in course.verdicts if v.stage == stage)
+    return verdict_of(stage, made).ppm
 
 
 def acted(made: Context) -> list[str]:
@@ -45,7 +49,7 @@ def acted(made: Context) -> list[str]:
 
 def test_the_stages_run_in_the_specified_order() -> None:
     assert [stage.name for stage in SEQUENCE] == [
-        "pin", "congestion", "scarcity", "price", "bounds", "step",
+        "pin", "congestion", "vegas", "scarcity", "thompson", "aimd", "bounds", "step",
     ]  # fmt: skip
 
 
@@ -84,7 +88,7 @@ def test_congestion_forces_the_highest_fee_even_on_a_young_or_virgin_channel() -
     course = alpha.run(context(virgin, state), SEQUENCE)
     assert course.draft.ppm == DEFAULTS.max_fee_ppm
     assert [v.stage for v in course.verdicts if v.acted] == ["congestion"]
-    text = course.verdicts[1].reason.text
+    text = verdict_of("congestion", context(virgin, state)).reason.text
     assert "400 of 483" in text
     assert "82.8 %" in text
     assert "60.0 %" in text
@@ -95,7 +99,7 @@ def test_congestion_forces_the_highest_fee_even_on_a_young_or_virgin_channel() -
     [(0.0, 3.0), (0.0875, 2.279507), (0.175, 1.732051), (0.35, 1.0), (0.9, 1.0), (-0.1, 3.0)],
 )
 def test_golden_scarcity_is_exponential_from_one_to_three(share: float, multiplier: float) -> None:
-    assert alpha.scarcity_multiplier(share, 0.35, 3.0) == pytest.approx(multiplier, abs=1e-6)
+    assert stages.scarcity_multiplier(share, 0.35, 3.0) == pytest.approx(multiplier, abs=1e-6)
 
 
 @given(less=st.floats(0, 1), more=st.floats(0, 1), threshold=st.floats(0, 1), most=st.floats(1, 10))
@@ -103,8 +107,8 @@ def test_scarcity_never_falls_as_the_channel_drains(
     less: float, more: float, threshold: float, most: float
 ) -> None:
     low, high = sorted((less, more))
-    drained = alpha.scarcity_multiplier(low, threshold, most)
-    fuller = alpha.scarcity_multiplier(high, threshold, most)
+    drained = stages.scarcity_multiplier(low, threshold, most)
+    fuller = stages.scarcity_multiplier(high, threshold, most)
     assert 1.0 <= fuller <= drained <= most * (1 + 1e-12)
 
 
@@ -131,15 +135,15 @@ def test_scarcity_counts_from_the_reserve_an_empty_channel_asks_three_times() ->
     [(0, 0.0), (100_000_000, 0.0), (5_050_000_000, 0.5), (10_000_000_000, 1.0)],
 )
 def test_golden_local_share_is_of_what_can_be_sold(local_msat: int, share: float) -> None:
-    assert alpha.local_share(facts(local_msat=local_msat)) == pytest.approx(share)
-    assert alpha.local_share(facts(local_msat=local_msat, our_reserve_msat=10**11)) == 0.0
+    assert stages.local_share(facts(local_msat=local_msat)) == pytest.approx(share)
+    assert stages.local_share(facts(local_msat=local_msat, our_reserve_msat=10**11)) == 0.0
 
 
 def test_a_full_channel_asks_the_price_and_scarcity_stays_out() -> None:
     full = facts(local_msat=9_900_000_000, prior=PriorPrice(321.4, 1.0, 4))
     course = alpha.run(context(full), SEQUENCE)
     assert course.draft.ppm == 321
-    assert acted(context(full)) == ["price"]
+    assert acted(context(full)) == ["thompson"]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +154,7 @@ def test_b04_amnesty_for_a_channel_the_peer_opened_that_never_sent_anything(
     opener: str | None, settled_out: int, exempt: bool
 ) -> None:
     seen = facts(opener=opener, settled_out=settled_out, local_msat=200_000_000)
-    scarcity = alpha.run(context(seen), SEQUENCE).verdicts[2]
-    assert scarcity.stage == "scarcity"
+    scarcity = verdict_of("scarcity", context(seen))
     assert scarcity.acted is not exempt
     assert (scarcity.reason.code == "amnesty") is exempt
 
@@ -166,12 +169,12 @@ def test_scarcity_can_be_switched_off() -> None:
 def test_the_price_never_lowers_the_scarcity_guard_nor_multiplies_again() -> None:
     drained = context(facts(local_msat=0, prior=PriorPrice(100.0, 1.0, 4)))
     assert ppm_after("scarcity", drained) == 300
-    assert ppm_after("price", drained) == 300
+    assert ppm_after("thompson", drained) == 300
 
 
 def test_without_quotes_the_price_is_the_fee_found_at_first_contact() -> None:
     state = replace(known(), found=Fee(137, 1000))
-    verdict = alpha.run(context(facts(), state), SEQUENCE).verdicts[3]
+    verdict = verdict_of("thompson", context(facts(), state))
     assert verdict.ppm == 137
     assert verdict.reason.code == "price_found"
 
@@ -185,9 +188,8 @@ def test_without_quotes_the_price_is_the_fee_found_at_first_contact() -> None:
     ],
 )
 def test_bounds_say_what_they_did(price: float, code: str, ppm: int) -> None:
-    course = alpha.run(context(facts(prior=PriorPrice(price, 1.0, 2))), SEQUENCE)
-    assert course.verdicts[4].reason.code == code
-    assert course.verdicts[4].ppm == ppm
+    verdict = verdict_of("bounds", context(facts(prior=PriorPrice(price, 1.0, 2))))
+    assert (verdict.reason.code, verdict.ppm) == (code, ppm)
 
 
 @given(
@@ -232,10 +234,9 @@ def test_a03_a_later_stage_that_raises_the_floor_fits_in_and_acts() -> None:
     def reflex(made: Context, draft: Draft) -> Ruling:
         return Ruling(replace(draft, floor_ppm=900), True, reason("scarcity_off"))
 
-    stages = (*SEQUENCE[:2], Stage("vegas", reflex), *SEQUENCE[2:])
-    course = alpha.run(context(facts()), stages)
+    course = alpha.run(context(facts()), (*SEQUENCE[:2], Stage("refill", reflex), *SEQUENCE[2:]))
     assert course.draft.ppm == 900
-    assert course.verdicts[5].reason.code == "raised_to_floor"
+    assert {v.stage: v.reason.code for v in course.verdicts}["bounds"] == "raised_to_floor"
 
 
 def test_bounds_that_no_rule_can_keep_are_refused() -> None:

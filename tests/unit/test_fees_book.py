@@ -10,7 +10,8 @@ import pytest
 
 from cl_revenue_ops.domain.fees import quote_book
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
-from cl_revenue_ops.domain.fees.facts import Conditions, FeeParameters, Pin, PriorPrice
+from cl_revenue_ops.domain.fees.decide import FeeDecision
+from cl_revenue_ops.domain.fees.facts import Conditions, FeeParameters, Pin, PriorPrice, Spike
 from cl_revenue_ops.domain.fees.quote_book import FRESH_S, RETRY_S, SPREAD, Asked, fresh_s
 from messages.channels import ChannelEntry, ChannelFact
 
@@ -52,7 +53,11 @@ def test_the_book_survives_storage_exactly() -> None:
     book.quotes["03" + "dd" * 32] = Asked(4.0, None)
     book.decide(fact(), at(1_000.0))
     book.pins[A] = Pin(77, None, "by hand", 1_001.0)
-    again = FeeBook.unpack(book.header(), book.pack([A]))
+    book.desk.meet([fact()], {PEER: PriorPrice(120.0, 0.5, 7)}, 100_000_000)
+    book.desk.cursor = 41
+    again = FeeBook.unpack(book.header(), book.pack([A]), book.desk.pack(), 2_000.0)
+    assert (again.desk.pack(), again.desk.header()) == (book.desk.pack(), book.desk.header())
+    assert again.unreadable == ()
     assert (again.states, again.pins, again.quotes, again.last_cycle_s) == (
         book.states,
         book.pins,
@@ -62,7 +67,7 @@ def test_the_book_survives_storage_exactly() -> None:
 
 
 def test_an_empty_store_gives_an_empty_book() -> None:
-    assert FeeBook.unpack(None, {}) == FeeBook()
+    assert FeeBook.unpack(None, {}, {}, 0.0) == FeeBook()
 
 
 def test_a_pin_decides_the_fee_and_restoring_takes_it_back() -> None:
@@ -135,6 +140,46 @@ def test_quotes_are_due_when_old_and_soon_after_a_failure() -> None:
     assert quote_book.price_into(failed, PEER) == price
 
 
+def priced(book: FeeBook, now_s: float) -> FeeDecision:
+    book.desk.meet([fact()], {}, 100_000_000)
+    book.desk.price([fact()], lambda purpose, number: 0.1 + 0.15 * number, now_s)
+    return book.decide(fact(), at(now_s))
+
+
+def test_a_decision_is_told_of_its_peers_market_and_of_the_spike() -> None:
+    book = FeeBook(spike=Spike(1.0, 3.0, 80.0, 20.0))
+    decision = priced(book, 1_000.0)
+    assert decision.facts.market == book.desk.markets[PEER]
+    assert decision.facts.spike == book.spike
+    assert [v.reason.code for v in decision.verdicts[2:5:2]] == ["mempool_spike", "drawn"]
+    book.desk.markets.clear()
+    assert book.decide(fact(), at(2_000.0)).facts.market is None
+
+
+def test_a_fee_that_was_written_is_on_offer_from_then_on() -> None:
+    book = FeeBook()
+    priced(book, 1_000.0)
+    book.pins[A] = Pin(321, 7, "by hand", 1_100.0)
+    book.decide(fact(), at(1_200.0))
+    assert book.desk.demand.peers[PEER].policies == (), "decided is not written"
+    book.written(A, 1_300.0)
+    assert book.desk.demand.peers[PEER].policies == ((1_300.0, 321, 7),)
+
+
+def test_waking_lets_every_held_draw_go_and_a_new_one_is_drawn() -> None:
+    book = FeeBook()
+    first = priced(book, 1_000_000.0).facts.market
+    held = priced(book, 1_001_000.0).facts.market
+    assert book.wake() == 1
+    woken = priced(book, 1_002_000.0).facts.market
+    assert first is not None
+    assert held is not None
+    assert woken is not None
+    assert held.priced.draw == first.priced.draw
+    assert (woken.priced.redrawn, woken.priced.draw.number) == ("hold_over", 2)
+    assert woken.priced.draw.z != first.priced.draw.z
+
+
 def test_giving_a_channel_back_ends_the_hold_on_a_foreign_fee() -> None:
     book = FeeBook()
     book.decide(fact(), at(0.0))
@@ -186,7 +231,9 @@ def packed(**changes: Any) -> str:
 
 
 DAMAGED = (
-    "x", "", "{}", "[]", "null", "5", '{"state": null, "pin": null}', packed(version=2),
+    "x", "", "{}", "[]", "null", "5", '{"state": null, "pin": null}', packed(version=3),
+    packed(version=0), packed(draws=1.5), packed(draws=None), packed(draws=True),
+    packed(target_draws=0.5),
     packed(observed_s=None), packed(updates_s=[None]), packed(target=[1, 2]), packed(extra=1),
     packed(decisions="many"), packed(target={"ppm": None, "base_msat": 0}), packed(found=3),
     packed(congestion={"active": False, "above": None, "sampled_at_s": 0.0}),
@@ -197,7 +244,7 @@ DAMAGED = (
 
 @pytest.mark.parametrize("text", DAMAGED)
 def test_a_damaged_row_starts_fresh_alone(text: str) -> None:
-    book = FeeBook.unpack(None, {A: text, B: packed()})
+    book = FeeBook.unpack(None, {A: text, B: packed()}, {}, 2_000.0)
     assert (list(book.states), list(book.pins), book.unreadable) == ([B], [B], (A,))
 
 
@@ -211,6 +258,6 @@ def test_a_damaged_row_starts_fresh_alone(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_damaged_header_gets_defaults(text: str) -> None:
-    book = FeeBook.unpack(text, {A: packed()})
+    book = FeeBook.unpack(text, {A: packed()}, {}, 2_000.0)
     assert (book.last_cycle_s, book.quotes, book.unreadable) == (None, {}, ("header",))
     assert list(book.states) == [A]

@@ -133,6 +133,12 @@ def test_only_the_entry_file_is_executable() -> None:
         ("cl_revenue_ops/simnode/node.py", "from cl_revenue_ops.domain.flow import step"),
         ("cl_revenue_ops/simnode/node.py", "from messages.base import Message"),
         ("cl_revenue_ops/simnode/node.py", "import pykka"),
+        ("cl_revenue_ops/simnode/cli.py", "from cl_revenue_ops.bench.cli import main"),
+        ("cl_revenue_ops/facade.py", "from cl_revenue_ops.bench.arena import play"),
+        ("cl_revenue_ops/domain/flow.py", "from cl_revenue_ops.bench.policy import FeePolicy"),
+        ("cl_revenue_ops/bench/rule.py", "from actors.fee_controller import FeeController"),
+        ("cl_revenue_ops/bench/rule.py", "from cl_revenue_ops.storage.database import Database"),
+        ("cl_revenue_ops/bench/baselines/static.py", "import sqlalchemy"),
     ],
 )
 def test_the_import_law_finds(path: str, line: str) -> None:
@@ -162,6 +168,10 @@ def test_the_import_law_knows_an_actor_from_a_part_of_one() -> None:
         ("cl_revenue_ops/bootstrap.py", "def f():\n    from actors.gateway import Gateway"),
         ("cl_revenue_ops/facade.py", "from cl_revenue_ops.adapters.rpc import NodeRpc"),
         ("cl_revenue_ops/simnode/node.py", "from cl_revenue_ops.simnode.world import World"),
+        ("cl_revenue_ops/bench/arena.py", "from cl_revenue_ops.simnode.world import World"),
+        ("cl_revenue_ops/bench/house_life.py", "from cl_revenue_ops.facade import Facade"),
+        ("cl_revenue_ops/bench/rule.py", "from messages.channels import ChannelFact"),
+        ("cl_revenue_ops/bench/stats.py", "from scipy import stats"),
         ("tests/sim/test_x.py", "from cl_revenue_ops.simnode.world import World"),
     ],
 )

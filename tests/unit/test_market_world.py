@@ -314,18 +314,21 @@ def test_quotes_follow_the_level_late_and_some_never_move() -> None:
 def test_what_moved_between_looks_adds_up_to_all_quotes() -> None:
     market = draw_market(12, 12, 10)
     for peer in market.peers:
-        at_s, known, looks = market.start_s, {}, 0
-        for quote in market.rivals.quotes(peer.index, at_s):
+        since_s, known, looks = market.start_s, {}, 0
+        for quote in market.rivals.quotes(peer.index, since_s):
             known[quote.short_channel_id] = quote
+        nothing, at_s = market.rivals.moved(peer.index, since_s, since_s)
+        assert not nothing
         while at_s < market.end_s:
-            since_s, at_s = at_s, market.rivals.next_change_s(peer.index, at_s)
-            changed = market.rivals.moved(peer.index, since_s, at_s)
+            changed, next_s = market.rivals.moved(peer.index, since_s, at_s)
             known.update({quote.short_channel_id: quote for quote in changed})
             looks += 1
-            assert changed or at_s == float("inf")
+            assert changed
             expected = market.rivals.quotes(peer.index, at_s)
             assert sorted(known) == sorted(quote.short_channel_id for quote in expected)
             assert list(known.values()) == list(expected), (peer.index, looks)
+            assert next_s > at_s
+            since_s, at_s = at_s, next_s
 
 
 def test_rival_directions_follow_the_order_of_node_ids() -> None:

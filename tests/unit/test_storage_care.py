@@ -12,6 +12,7 @@ from cl_revenue_ops.ports import StaleGeneration, StoreDamaged, Unavailable
 from cl_revenue_ops.storage.care_store import SqliteCareStore
 from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.forward_store import SqliteForwardStore
+from cl_revenue_ops.storage.migrations import MIGRATIONS, newest
 from tests.unit.storage_support import (
     RevocableLease,
     SetClock,
@@ -166,7 +167,7 @@ def test_the_facts_name_the_file(base: Database, care: SqliteCareStore) -> None:
     facts = dict(care.facts())
     assert facts.pop("size_bytes") == base.place().path.stat().st_size
     assert facts.pop("log_bytes") == Path(f"{base.place().path}-wal").stat().st_size > 0
-    assert facts == {"path": str(base.place().path), "schema": 1, "note": None}
+    assert facts == {"path": str(base.place().path), "schema": newest(MIGRATIONS), "note": None}
 
 
 def test_the_facts_tell_why_another_file_is_used(tmp_path: Path) -> None:

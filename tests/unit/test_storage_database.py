@@ -17,7 +17,7 @@ from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.fair_lock import FairLock
 from cl_revenue_ops.storage.flow_store import SqliteFlowStore
 from cl_revenue_ops.storage.forward_store import SqliteForwardStore
-from cl_revenue_ops.storage.migrations import MIGRATIONS, Migration
+from cl_revenue_ops.storage.migrations import MIGRATIONS, Migration, newest
 from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
 from tests.unit.storage_support import (
     NETWORK,
@@ -339,9 +339,10 @@ def test_damage_while_the_house_runs_is_named_as_such(tmp_path: Path) -> None:
 
 # -- migrations -----------------------------------------------------------------------------------
 
-SECOND = Migration(2, "colours", ("CREATE TABLE colour (name TEXT)",))
-THIRD = Migration(
-    3,
+NOW = newest(MIGRATIONS)
+NEXT = Migration(NOW + 1, "colours", ("CREATE TABLE colour (name TEXT)",))
+BROKEN = Migration(
+    NOW + 2,
     "a broken step",
     ("INSERT INTO colour VALUES ('red')", "ALTER TABLE flow_header ADD COLUMN x INTEGER", "OOPS"),
 )
@@ -354,11 +355,11 @@ def tables(path: Path) -> set[str]:
 
 def test_an_older_file_is_brought_up_and_a_copy_of_it_kept(tmp_path: Path) -> None:
     path = filled(tmp_path)
-    with opened(tmp_path, migrations=(*MIGRATIONS, SECOND)) as it:
-        assert it.place().identity.newest_schema == 2
+    with opened(tmp_path, migrations=(*MIGRATIONS, NEXT)) as it:
+        assert it.place().identity.newest_schema == NOW + 1
         assert SqliteForwardStore(it, RevocableLease()).load().log_seq == 5000
     assert "colour" in tables(path)
-    kept = path.with_name("revenue_ops.db.schema-1")
+    kept = path.with_name(f"revenue_ops.db.schema-{NOW}")
     assert "colour" not in tables(kept)
     with opened(tmp_path, kept.name) as it:
         assert SqliteForwardStore(it, RevocableLease()).load().log_seq == 5000
@@ -375,18 +376,18 @@ def test_the_schema_of_this_version_is_no_reason_for_a_copy(tmp_path: Path) -> N
 
 def test_a_step_that_fails_leaves_the_schema_before_it(tmp_path: Path) -> None:
     path = filled(tmp_path)
-    with pytest.raises(StoreDamaged, match="schema 3"):
-        database(tmp_path, migrations=(*MIGRATIONS, SECOND, THIRD)).open(NODE, NETWORK)
+    with pytest.raises(StoreDamaged, match=f"schema {NOW + 2}"):
+        database(tmp_path, migrations=(*MIGRATIONS, NEXT, BROKEN)).open(NODE, NETWORK)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM colour").fetchone() == (0,)
-    with opened(tmp_path, migrations=(*MIGRATIONS, SECOND)) as it:
+    with opened(tmp_path, migrations=(*MIGRATIONS, NEXT)) as it:
         SqliteFlowStore(it, RevocableLease()).save(1, "h", {})
         assert SqliteForwardStore(it, RevocableLease()).load().log_seq == 5000
 
 
 def test_a_creation_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    broken = (*MIGRATIONS, SECOND, THIRD)
-    with pytest.raises(StoreDamaged, match="schema 3"):
+    broken = (*MIGRATIONS, NEXT, BROKEN)
+    with pytest.raises(StoreDamaged, match=f"schema {NOW + 2}"):
         database(tmp_path, migrations=broken).open(NODE, NETWORK)
     assert set(snapshot(tmp_path)) == {"revenue_ops.db.lock"}
     with opened(tmp_path) as it:

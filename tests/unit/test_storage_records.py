@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cl_revenue_ops.ports import DecisionRow, StoredDecision
+from cl_revenue_ops.storage import fee_store
 from cl_revenue_ops.storage.channel_store import SqliteChannelStore
 from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.fee_store import SqliteFeeStore
@@ -330,19 +331,66 @@ def test_no_decision_is_lost_by_merging(
         assert [row.last_at_s for row in fees.recent_changes(99)] == made_s[::-1]
 
 
-def test_decisions_that_did_nothing_are_let_go_after_a_month_and_set_fees_stay(
+def numbers(fees: SqliteFeeStore, channel_id: str) -> list[int]:
+    return [row.decision_id for row in fees.last_decisions(channel_id, 999)]
+
+
+def test_what_is_older_than_is_kept_is_let_go_whatever_it_did(fees: SqliteFeeStore) -> None:
+    idle, moved = decision("a", 1.0, action="none"), change("b", 2.0, 100, 120)
+    first, second = fees.record("h", {"a": "1"}, [idle, moved])
+    fees.set_outcome(second, "set", {})
+    (third,) = fees.record("h", {}, [decision("c", 3.0)])
+    fees.record("h", {}, [], keep_since_s=1.0)
+    assert (numbers(fees, "a"), numbers(fees, "b")) == ([first], [second])
+    fees.record("h", {}, [], keep_since_s=1.5)
+    assert (numbers(fees, "a"), numbers(fees, "b")) == ([], [second])
+    fees.record("h", {}, [decision("d", 9.0)], keep_since_s=3.0)
+    assert (numbers(fees, "b"), numbers(fees, "c")) == ([], [third])
+    assert fees.recent_changes(9) == ()
+    assert fees.load() == ("h", {"a": "1"})
+
+
+def test_a_decision_that_is_repeated_stays_as_long_as_its_last_repetition(
     fees: SqliteFeeStore,
 ) -> None:
-    day_s = 86_400.0
-    idle = [decision("a", 1.0, f"why {n}")._replace(action="none") for n in range(5)]
-    (moved,) = fees.record("h", {}, [decision("b", 1.0, "moved")._replace(action="set")])
-    fees.record("h", {}, idle)
-    fees.record("h", {}, [decision("c", 29 * day_s)._replace(action="none")])
-    assert len(fees.last_decisions("a", 50)) == 5
-    fees.record("h", {}, [decision("c", 32 * day_s, "other")._replace(action="none")])
-    assert fees.last_decisions("a", 50) == ()
-    assert [row.decision_id for row in fees.last_decisions("b", 50)] == [moved]
-    assert len(fees.last_decisions("c", 50)) == 2
+    for at_s in (1.0, 5.0, 9.0):
+        (number,) = fees.record("h", {}, [decision("a", at_s, action="none")])
+    fees.record("h", {}, [], keep_since_s=9.0)
+    assert numbers(fees, "a") == [number]
+    (row,) = fees.last_decisions("a", 9)
+    assert (row.row.at_s, row.last_at_s, row.repeats) == (1.0, 9.0, 3)
+
+
+def test_a_decision_that_is_let_go_is_not_extended(fees: SqliteFeeStore) -> None:
+    (first,) = fees.record("h", {}, [decision("a", 1.0)])
+    fees.record("h", {}, [decision("b", 2.0)])
+    (again,) = fees.record("h", {}, [decision("a", 9.0)], keep_since_s=2.0)
+    assert again != first
+    assert [row.repeats for row in fees.last_decisions("a", 9)] == [1]
+
+
+def test_without_a_bound_nothing_is_let_go(fees: SqliteFeeStore) -> None:
+    (first,) = fees.record("h", {}, [decision("a", 1.0)])
+    fees.record("h", {}, [decision("b", 1e10)])
+    assert numbers(fees, "a") == [first]
+
+
+def test_decisions_are_let_go_oldest_first_in_batches(fees: SqliteFeeStore) -> None:
+    batch = fee_store.FORGOTTEN_AT_ONCE
+    rows = [decision("a", 1.0 + n, f"why {n}") for n in range(batch + 50)]
+    found = list(fees.record("h", {}, rows[::-1]))[::-1]
+    fees.record("h", {}, [], keep_since_s=1e6)
+    assert numbers(fees, "a") == sorted(found[batch:], reverse=True)
+    fees.record("h", {}, [], keep_since_s=1e6)
+    assert numbers(fees, "a") == []
+
+
+def test_finding_what_is_old_reads_no_more_than_that(base: Database) -> None:
+    plan = base.connection().execute(
+        "EXPLAIN QUERY PLAN SELECT id FROM fee_decision WHERE last_at_s < 5.0"
+        " ORDER BY last_at_s LIMIT 200"
+    )
+    assert "fee_decision_by_time" in str(plan.fetchall())
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from cl_revenue_ops.domain.fees import congestion, decide, quote_book, record
 from cl_revenue_ops.domain.fees.decide import FeeDecision
+from cl_revenue_ops.domain.fees.desk import PricingDesk
 from cl_revenue_ops.domain.fees.facts import (
     ChannelFeeState,
     Conditions,
     Fee,
     FeeParameters,
     Pin,
+    Spike,
     channel_facts,
     finite,
 )
@@ -31,6 +33,15 @@ CLOSING_STATES = (
     "CLOSED",
 )
 HEADER = "header"
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 _Kept = TypeVar("_Kept")
 
@@ -54,17 +65,21 @@ class SlotSample(NamedTuple):
 class FeeBook:
     """State and pins by channel_id, quotes by peer, and when the last cycle began (Unix seconds).
 
-    `settled_out` is what the last flow report said, `missing` since which reading of the channels
-    one that we remember was not among the open ones; neither is stored here. `unreadable` names
+    `desk` prices the destinations. `spike` is the mempool's, in memory only. `settled_out` is what
+    the last flow report said, `missing` since which reading of the channels one that we remember
+    was not among the open ones; neither is stored here. `unreadable` names
     the stored rows (channel_ids, HEADER) that could not be understood.
     """
 
     states: dict[str, ChannelFeeState] = field(default_factory=dict)
     pins: dict[str, Pin] = field(default_factory=dict)
     quotes: dict[str, Asked] = field(default_factory=dict)
+    desk: PricingDesk = field(default_factory=PricingDesk)
+    spike: Spike | None = None
     last_cycle_s: float | None = None
     settled_out: dict[str, int] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
+    peers: dict[str, str] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
 
@@ -83,16 +98,22 @@ class FeeBook:
             pin=self.pins.get(channel_id),
             passive=False,
             conditions=situation.conditions,
+            market=self.desk.markets.get(fact.peer_id),
+            spike=self.spike,
         )
         self.slots[channel_id] = fact.slots_out
+        self.peers[channel_id] = fact.peer_id
         decision, self.states[channel_id] = decide.decide(
             facts, self.state(channel_id), situation.parameters, situation.read_at_s
         )
         return decision
 
     def written(self, channel_id: str, at_s: float) -> None:
-        """The target of this channel stands on the node."""
-        self.states[channel_id] = decide.written(self.states[channel_id], at_s)
+        """The target of this channel stands on the node: from now on it is what is on offer."""
+        state = self.states[channel_id] = decide.written(self.states[channel_id], at_s)
+        peer_id = self.peers.get(channel_id, "")
+        if state.target is not None and peer_id in self.desk.demand.peers:
+            self.desk.demand.ask(peer_id, state.target.ppm, state.target.base_msat, at_s)
 
     def give_back(self, fact: ChannelFact) -> bool:
         """End the pin of a channel and the hold on another writer's fee: the fee on the node is
@@ -105,6 +126,11 @@ class FeeBook:
                 state, target=seen, confirmed=seen, foreign=None, foreign_since_s=None
             )
         return self.pins.pop(fact.channel_id, None) is not None
+
+    def wake(self) -> int:
+        """Let every held draw go: new ones are due; returns how many channels are decided on."""
+        self.desk.draws = {name: one._replace(at_s=0.0) for name, one in self.desk.draws.items()}
+        return len(self.states)
 
     def restore(self, channel_id: str, pin: Pin | None, state: ChannelFeeState) -> None:
         """Take back what a decision changed."""
@@ -147,17 +173,23 @@ class FeeBook:
                 self.states.pop(channel_id, None)
                 self.pins.pop(channel_id, None)
                 self.slots.pop(channel_id, None)
+                self.peers.pop(channel_id, None)
             else:
                 missing[channel_id] = self.missing.get(channel_id, read_at_s)
         self.missing = missing
         peers = (e.peer_id for e in by_id.values() if not e.closed or e.channel_id in missing)
         self.quotes = quote_book.kept(self.quotes, peers)
+        self.desk.forget(e for e in by_id.values() if not e.closed or e.channel_id in missing)
 
     # -- packing ------------------------------------------------------------------------------
 
     def header(self) -> str:
-        """Quotes and the time of the last cycle, for the store."""
-        body = {"last_cycle_s": self.last_cycle_s, "quotes": quote_book.to_row(self.quotes)}
+        """Quotes, the time of the last cycle, and what the desk knows of no peer in particular."""
+        body = {
+            "last_cycle_s": self.last_cycle_s,
+            "quotes": quote_book.to_row(self.quotes),
+            "desk": self.desk.header(),
+        }
         return json.dumps(body, separators=(",", ":"))
 
     def pack(self, channel_ids: Iterable[str]) -> dict[str, str]:
@@ -173,10 +205,13 @@ class FeeBook:
         return json.dumps(body, separators=(",", ":"))
 
     @classmethod
-    def unpack(cls, header: str | None, rows: Mapping[str, str]) -> FeeBook:
+    def unpack(
+        cls, header: str | None, rows: Mapping[str, str], demand: Mapping[str, str], now_s: float
+    ) -> FeeBook:
         """The book that was stored; an empty one where nothing was.
 
-        What cannot be understood starts fresh, row by row, and is named in `unreadable`.
+        What cannot be understood starts fresh, row by row, and is named in `unreadable`. No time
+        in it lies ahead of `now_s`.
         """
         book, unreadable = cls(), []
         if header is not None:
@@ -184,7 +219,14 @@ class FeeBook:
             if kept is None:
                 unreadable.append(HEADER)
             else:
-                book.last_cycle_s, book.quotes = kept
+                book.last_cycle_s, book.quotes, desk = kept
+                if desk is not None:
+                    book.desk.read_header(desk, now_s)
+        for peer_id, text in demand.items():
+            try:
+                book.desk.read(peer_id, text)
+            except UNREADABLE:
+                unreadable.append(f"the demand of {peer_id}")
         for channel_id, text in rows.items():
             packed = _read(_channel_from_row, text)
             if packed is None:
@@ -201,13 +243,16 @@ def _read(from_row: Callable[[Any], _Kept], text: str) -> _Kept | None:
     """What a stored row holds; None where it is damaged in whatever way."""
     try:
         return from_row(json.loads(text))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
-def _header_from_row(row: Any) -> tuple[float | None, dict[str, Asked]]:
-    last_s = row["last_cycle_s"]
-    return None if last_s is None else finite(last_s), quote_book.from_row(row["quotes"])
+def _header_from_row(row: Any) -> tuple[float | None, dict[str, Asked], Any]:
+    last_s, desk = row["last_cycle_s"], row.get("desk")
+    if desk is not None:
+        PricingDesk().read_header(desk, 0.0)
+    last_s = None if last_s is None else finite(last_s)
+    return last_s, quote_book.from_row(row["quotes"]), desk
 
 
 def _channel_from_row(row: Any) -> tuple[ChannelFeeState, Pin | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from cl_revenue_ops.domain.fees import alpha, congestion, gossip
-from cl_revenue_ops.domain.fees.alpha import SEQUENCE, Context, Stage, Verdict
+from cl_revenue_ops.domain.fees.alpha import Context, Stage, Verdict
 from cl_revenue_ops.domain.fees.facts import (
     ChannelFacts,
     ChannelFeeState,
@@ -18,6 +18,7 @@ from cl_revenue_ops.domain.fees.facts import (
 )
 from cl_revenue_ops.domain.fees.judge import blockers_of, judge, usable
 from cl_revenue_ops.domain.fees.provenance import Hold, Whose, hold_of, whose_fee
+from cl_revenue_ops.domain.fees.stages import SEQUENCE
 from cl_revenue_ops.domain.fees.wording import Reason
 
 FORCING_STAGES = ("pin", "congestion")
@@ -79,6 +80,10 @@ class FeeSettings(Protocol):
     def enable_scarcity_pricing(self) -> bool: ...
     @property
     def scarcity_threshold(self) -> float: ...
+    @property
+    def enable_vegas_reflex(self) -> bool: ...
+    @property
+    def fee_updates_per_day(self) -> int: ...
 
 
 def decide(
@@ -102,13 +107,16 @@ def decide(
     whose = None if seen is None else whose_fee(seen, state.target, state.confirmed, pinned)
     observed = _observe(facts, state, parameters, now_s)
     found = state.found or seen
+    # Where another plugin's fee is written over, the channel moves on from ours.
+    ours = state.confirmed if whose == "foreign" and facts.conditions.writers else None
+    start = ours or seen
     context = Context(
         facts=facts,
         state=observed,
         parameters=parameters,
         pin=pin,
         found_ppm=parameters.min_fee_ppm if found is None else found.ppm,
-        in_force_ppm=None if seen is None else seen.ppm,
+        in_force_ppm=None if start is None else start.ppm,
     )
     course = alpha.run(context, stages)
     wanted = pinned or Fee(course.draft.ppm, parameters.base_fee_msat)
@@ -142,6 +150,8 @@ def parameters_of(settings: FeeSettings) -> FeeParameters:
         htlc_congestion_threshold=settings.htlc_congestion_threshold,
         enable_scarcity_pricing=settings.enable_scarcity_pricing,
         scarcity_threshold=settings.scarcity_threshold,
+        enable_vegas_reflex=settings.enable_vegas_reflex,
+        fee_updates_per_day=settings.fee_updates_per_day,
     )
 
 
@@ -155,6 +165,7 @@ def written(state: ChannelFeeState, now_s: float) -> ChannelFeeState:
         state,
         confirmed=state.target,
         forced_by=state.target_forced_by,
+        draws=state.target_draws,
         updates_s=updates_s[-gossip.MOST_REMEMBERED :],
     )
 
@@ -210,21 +221,27 @@ def _after(
         state = replace(state, found=seen, target=seen, confirmed=seen)
     if hold is not None and (decision.blockers or decision.code == "foreign_fee_held"):
         return replace(state, foreign=hold.fee, foreign_since_s=hold.since_s)
-    # A foreign fee that is managed again counts as ours: it is the fee we move on from.
+    # A foreign fee that is managed again counts as ours: it is the fee we move on from. One that is
+    # written over does not: where that fails, it is done at the next decision.
     moved_on = hold is not None or decision.whose == "operator_pin"
+    ours = state.confirmed if decision.code == "rewritten" and state.confirmed else seen
     state = replace(
         state,
         target=seen if moved_on else state.target,
-        confirmed=seen,
+        confirmed=ours,
         foreign=None,
         foreign_since_s=None,
     )
     if decision.action == "none" and decision.code != "unchanged":
         return state
     forced_by = settled_by if settled_by in FORCING_STAGES else None
+    market = decision.facts.market
+    number = state.draws if market is None else market.priced.draw.number
     return replace(
         state,
+        draws=number if decision.action == "none" else state.draws,
+        target_draws=number,
         target=decision.target,
         target_forced_by=forced_by,
-        calm_ppm=seen.ppm if state.forced_by is None else state.calm_ppm,
+        calm_ppm=ours.ppm if state.forced_by is None else state.calm_ppm,
     )

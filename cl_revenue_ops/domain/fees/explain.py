@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cl_revenue_ops.domain.fees import record
+from cl_revenue_ops.domain.fees import explain_belief, record
+from cl_revenue_ops.domain.fees.book import FeeBook
 from cl_revenue_ops.domain.fees.decide import FeeDecision
+from cl_revenue_ops.domain.fees.explain_next import SAID_BY_THE_GATE, Outlook, next_decision
 from cl_revenue_ops.ports import DecisionRow, StoredDecision
 
 
@@ -63,16 +65,36 @@ def change(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object
     }
 
 
-def shown(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object]:
-    """The last decision of a channel, whole: inputs, each stage's verdict, outcome, sentence.
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
-    A record that cannot be read any more gives what stands beside it, and says so.
+
+def shown(
+    stored: StoredDecision,
+    scids: Mapping[str, str],
+    book: FeeBook,
+    outlook: Outlook,
+    *,
+    whole: bool,
+) -> dict[str, object]:
+    """The last decision of a channel and the outlook on its next one.
+
+    The `whole` also has what was believed, each stage in words, the arithmetic and the record. A
+    record that cannot be read any more gives what stands beside it, and says so.
     """
     row, skipped = stored.row, stored.row.action == "none"
+    blockers: list[str] = []
     try:
-        told = _told(json.loads(row.body), skipped)
-    except (ValueError, TypeError, KeyError, IndexError):
-        told = {"status": "unreadable", "sentence": "Its record cannot be read.", "record": None}
+        body = json.loads(row.body)
+        told = _told(body, skipped)
+        found = [why for why in body["blockers"] if why["code"] not in SAID_BY_THE_GATE]
+        blockers = [explain_belief.words(why) for why in found]
+        if whole:
+            told.update(_details(body))
+    except UNREADABLE:
+        told = {"status": "unreadable", "sentence": "Its record cannot be read."}
+        told.update({"record": None} if whole else {})
+    peer_id = told.get("peer_id")
+    peer_id = peer_id if isinstance(peer_id, str) else None
     return {
         **told,
         "channel_id": scids.get(row.channel_id, row.channel_id),
@@ -82,6 +104,7 @@ def shown(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object]
         "last_decided_at": stored.last_at_s,
         "repeats": stored.repeats,
         "by_hand": row.by_hand,
+        "next": next_decision(outlook, book, row.channel_id, peer_id, blockers),
     }
 
 
@@ -96,19 +119,46 @@ def _told(body: dict[str, Any], skipped: bool) -> dict[str, object]:
         "target_ppm": None if body["target"] is None else body["target"]["ppm"],
         "wanted_ppm": body["wanted"]["ppm"],
         "whose": body["whose"],
+    }
+
+
+def _details(body: dict[str, Any]) -> dict[str, object]:
+    """All of a decision; what only the present rules can tell is None for an older record."""
+    belief, line = None, None
+    if body["version"] == record.RECORD_VERSION:
+        decision = record.decide_again(body)
+        belief, line = explain_belief.belief(decision), explain_belief.arithmetic(decision)
+    return {
+        "belief": belief,
+        "stages": explain_belief.stages(body["verdicts"]),
+        "arithmetic": line,
         "record": body,
     }
 
 
 def report(
-    rows: Sequence[dict[str, object]], now_s: float, fee_interval_s: int, trouble: str | None
+    stored: Sequence[StoredDecision],
+    scids: Mapping[str, str],
+    book: FeeBook,
+    outlook: Outlook,
+    *,
+    whole: bool,
 ) -> dict[str, object]:
-    """The answer of revenue-fee-debug."""
+    """The answer of revenue-fee-debug; `whole` for a single channel."""
+    rows = [shown(row, scids, book, outlook, whole=whole) for row in stored]
     waiting = sum(1 for entry in rows if entry["status"] == "waiting")
     return {
-        "timestamp": int(now_s),
-        "config": {"fee_interval_seconds": fee_interval_s},
-        "trouble": trouble,
-        "channels": list(rows),
+        "timestamp": int(outlook.now_s),
+        "config": {"fee_interval_seconds": outlook.fee_interval_s},
+        "trouble": outlook.trouble,
+        "channels": rows,
         "summary": {"total": len(rows), "ready": len(rows) - waiting, "waiting": waiting},
     }
+
+
+def woken(channels: int, closed: str | None) -> dict[str, object]:
+    """The answer of revenue-wake-all; `closed` is why nothing is written, None where it is."""
+    text = "every held draw is let go and all channels are being decided anew"
+    if closed is not None:
+        text = f"{text}; nothing is written: {closed}"
+    return {"status": "ok", "channels_woken": channels, "message": text}

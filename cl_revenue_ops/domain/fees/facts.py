@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+from cl_revenue_ops.domain.demand.belief import mean_volume_at
+from cl_revenue_ops.domain.demand.book import Worth
+from cl_revenue_ops.domain.demand.price import Draw, Priced, price
 from messages.channels import ChannelFact
 
 DAY_S = 86_400.0
@@ -54,11 +57,58 @@ class PriorPrice(NamedTuple):
 
 
 class Conditions(NamedTuple):
-    """What holds for the whole house at this moment."""
+    """What holds for the whole house at this moment. `writers` are other plugins on the node that
+    are known to set fees (CLBoss, cl-hive).
+    """
 
     node_in_sync: bool
     paused: bool
     safe_mode: bool
+    writers: tuple[str, ...] = ()
+
+
+class Market(NamedTuple):
+    """What demand and stock ask at the channel's peer, as priced at `at_s` (Unix seconds).
+
+    `priced` follows from the rest: the worth of the stock, our `share` of the peer's channels, the
+    draw that was `held`, and the one that was drawn for the case that a new one is due.
+    `multiplier` is what AIMD makes of the price.
+    """
+
+    worth: Worth
+    share: float
+    held: Draw | None
+    fresh_z: float
+    at_s: float
+    multiplier: float
+    priced: Priced
+
+
+def market(
+    worth: Worth, share: float, held: Draw | None, fresh_z: float, at_s: float, multiplier: float
+) -> Market:
+    """Return what demand and stock ask, with the price that follows."""
+    priced = price(worth, share, held, fresh_z, at_s)
+    return Market(worth, share, held, fresh_z, at_s, multiplier, priced)
+
+
+def expected_value_msat(market: Market, log_fee: float) -> float:
+    """Return what a fee (ln ppm) is expected to earn in a day over the value of the stock it
+    sells, in msat.
+    """
+    volume = mean_volume_at(market.worth.belief, log_fee)
+    return volume * (math.exp(log_fee) - market.priced.net_ppm) / 1e6
+
+
+class Spike(NamedTuple):
+    """The mempool's spike as it holds now: intensity 0 to 1 and the multiplier of the floor, with
+    the newest feerate and the mean that it was compared with (sat/vB, None where unknown).
+    """
+
+    intensity: float
+    multiplier: float
+    sat_per_vb: float | None
+    mean_sat_per_vb: float | None
 
 
 @dataclass(frozen=True)
@@ -91,6 +141,8 @@ class ChannelFacts:
     pin: Pin | None
     passive: bool
     conditions: Conditions
+    market: Market | None = None
+    spike: Spike | None = None
 
 
 class CongestionState(NamedTuple):
@@ -111,7 +163,8 @@ class ChannelFeeState:
     `forced_by` names the stage (pin, congestion) that forced the fee in force, `target_forced_by`
     the one that forced the target, `calm_ppm` the fee that was in force before either.
     `observed_s` is the time for which the channel was seen usable, `updates_s` when our fees were
-    written lately, `decisions` the number of decisions taken.
+    written lately, `decisions` the number of decisions taken. `draws` is the number of the draw
+    that the fee in force goes back to, `target_draws` of the one behind the target.
     """
 
     found: Fee | None = None
@@ -127,6 +180,8 @@ class ChannelFeeState:
     congestion: CongestionState = field(default_factory=CongestionState)
     updates_s: tuple[float, ...] = ()
     decisions: int = 0
+    draws: int = 0
+    target_draws: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,12 +198,14 @@ class FeeParameters:
     htlc_congestion_threshold: float = 0.8
     enable_scarcity_pricing: bool = True
     scarcity_threshold: float = 0.35
+    enable_vegas_reflex: bool = True
+    fee_updates_per_day: int = 4
 
     scarcity_most: float = 3.0
     congestion_samples: int = 2
     congestion_release: float = 0.75
     hysteresis: float = 0.05
-    free_updates_a_day: int = 4
+    least_gain_msat: float = 100.0
     foreign_hold_s: float = DAY_S
     young_s: float = 3 * DAY_S
     young_factor: float = 1.5
@@ -172,6 +229,8 @@ def channel_facts(
     pin: Pin | None,
     passive: bool,
     conditions: Conditions,
+    market: Market | None = None,
+    spike: Spike | None = None,
 ) -> ChannelFacts:
     """Return the facts of a decision from what the node reports and what the house knows."""
     known = fact.fee_ppm is not None and fact.fee_base_msat is not None
@@ -196,6 +255,8 @@ def channel_facts(
         pin=pin,
         passive=passive,
         conditions=conditions,
+        market=market,
+        spike=spike,
     )
 
 

@@ -23,23 +23,22 @@ def recent(updates_s: Sequence[float], now_s: float) -> tuple[float, ...]:
     return tuple(at_s for at_s in updates_s if now_s - DAY_S < at_s <= now_s)[-MOST_REMEMBERED:]
 
 
-def needed_change(updates: int, parameters: FeeParameters) -> float:
-    """Return the least relative change that is worth gossip after `updates` in a day.
-
-    The hysteresis for the first few; from then on it doubles with each, so that a channel can
-    always react to something large and never chatters about something small.
-    """
-    return parameters.hysteresis * 2.0 ** max(0, updates - parameters.free_updates_a_day)
-
-
 def weigh(
-    seen: Fee, wanted: Fee, emergency: Reason | None, updates: int, parameters: FeeParameters
+    seen: Fee,
+    wanted: Fee,
+    emergency: Reason | None,
+    updates: int,
+    gain_msat: float | None,
+    parameters: FeeParameters,
 ) -> Gossip:
     """Return whether to broadcast `wanted` where `seen` is in force.
 
     An identical fee is never sent again, not even in an emergency. Otherwise an emergency is
     exempt. The relative change is that of ppm; from zero any change counts as the whole. A base
-    fee that differs travels with the next change of ppm and causes none of its own.
+    fee that differs travels with the next change of ppm and causes none of its own. At most
+    `fee_updates_per_day` in a day, and after the first of the day none that promises less than
+    `least_gain_msat` until the next draw (`gain_msat`; None where nothing is known of that): a
+    channel of which nothing is expected any more would never be tried at another fee.
     """
     if wanted == seen:
         return Gossip(False, reason("unchanged", ppm=seen.ppm, base_msat=seen.base_msat))
@@ -48,13 +47,15 @@ def weigh(
     if wanted.ppm == seen.ppm:
         return Gossip(False, reason("base_waits", ppm=seen.ppm, base_msat=wanted.base_msat))
     change = abs(wanted.ppm - seen.ppm) / seen.ppm if seen.ppm else 1.0
-    needed = needed_change(updates, parameters)
-    shown = {
-        "seen_ppm": seen.ppm,
-        "ppm": wanted.ppm,
-        "change_pct": percent(change),
-        "needed_pct": percent(needed),
-    }
-    if change < needed and seen.ppm:
-        return Gossip(False, reason("small_change", **shown, updates=updates))
+    both = {"seen_ppm": seen.ppm, "ppm": wanted.ppm}
+    needed = percent(parameters.hysteresis)
+    shown = {**both, "change_pct": percent(change), "needed_pct": needed}
+    if change < parameters.hysteresis and seen.ppm:
+        return Gossip(False, reason("small_change", **shown))
+    if updates >= parameters.fee_updates_per_day:
+        return Gossip(False, reason("budget_spent", **both, updates=updates))
+    if updates and gain_msat is not None and gain_msat < parameters.least_gain_msat:
+        least = round(parameters.least_gain_msat)
+        why = reason("small_gain", **both, gain_msat=round(gain_msat, 1), needed_msat=least)
+        return Gossip(False, why)
     return Gossip(True, reason("worth_gossip", **shown))

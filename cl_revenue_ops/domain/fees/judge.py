@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from cl_revenue_ops.domain.channels import USABLE_STATES
+from cl_revenue_ops.domain.demand.curve import log_fee
+from cl_revenue_ops.domain.demand.price import HOLD_S
 from cl_revenue_ops.domain.fees import gossip
 from cl_revenue_ops.domain.fees.alpha import Context, Draft
-from cl_revenue_ops.domain.fees.facts import ChannelFacts, ChannelFeeState, Fee
+from cl_revenue_ops.domain.fees.facts import (
+    DAY_S,
+    ChannelFacts,
+    ChannelFeeState,
+    Fee,
+    expected_value_msat,
+)
 from cl_revenue_ops.domain.fees.provenance import Hold, Whose, hold_left_s
 from cl_revenue_ops.domain.fees.wording import Reason, reason
 
@@ -65,12 +73,33 @@ def judge(
         return Judged(
             "none", reason("first_contact", seen_ppm=seen.ppm, seen_base_msat=seen.base_msat)
         )
-    left_s = 0.0 if hold is None else hold_left_s(hold, now_s, p.foreign_hold_s)
+    known = hold is not None and bool(context.facts.conditions.writers)
+    left_s = 0.0 if hold is None or known else hold_left_s(hold, now_s, p.foreign_hold_s)
     if hold is not None and left_s > 0.0 and context.pin is None:
         return Judged("none", _held_reason(hold, state, left_s))
     emergency = _emergency(context, draft, seen, wanted, hold)
-    weighed = gossip.weigh(seen, wanted, emergency, len(state.updates_s), p)
+    # Worked out only where it is asked for: most channels keep their fee.
+    gain_msat = None if wanted.ppm == seen.ppm else _gain_msat(context, seen, wanted)
+    weighed = gossip.weigh(seen, wanted, emergency, len(state.updates_s), gain_msat, p)
     return Judged("set" if weighed.broadcast else "none", weighed.reason)
+
+
+def _gain_msat(context: Context, seen: Fee, wanted: Fee) -> float | None:
+    """Return what an update promises until the next draw, in msat; None before demand is known.
+
+    What the best guess of the fee earns more than the one in force; a draw that is new also
+    promises to learn, at most as much as the fee it tries out is expected to earn.
+    """
+    market = context.facts.market
+    if market is None:
+        return None
+    days = HOLD_S / DAY_S
+    greedy = expected_value_msat(market, market.priced.greedy)
+    staying = expected_value_msat(market, log_fee(float(seen.ppm)))
+    gain = greedy - staying
+    if market.priced.draw.number != context.state.draws:
+        gain = max(gain, expected_value_msat(market, log_fee(float(wanted.ppm))))
+    return max(0.0, gain) * days
 
 
 def _held_reason(hold: Hold, state: ChannelFeeState, left_s: float) -> Reason:
@@ -89,6 +118,13 @@ def _emergency(
     """Return why hysteresis must not hold this change back, if it must not."""
     if draft.settled_by == "pin":
         return reason("pin") if hold is None else reason("pin_restored", seen_ppm=seen.ppm)
+    if hold is not None and context.facts.conditions.writers:
+        return reason(
+            "rewritten",
+            writer=" or ".join(context.facts.conditions.writers),
+            seen_ppm=seen.ppm,
+            seen_base_msat=seen.base_msat,
+        )
     if draft.settled_by == "congestion":
         return reason("congestion_enter")
     if context.state.forced_by == "congestion":

@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cl_revenue_ops.domain.demand.belief import Belief
+from cl_revenue_ops.domain.demand.book import Surprise, Worth
+from cl_revenue_ops.domain.demand.price import Draw
 from cl_revenue_ops.domain.fees.decide import FeeDecision, decide
 from cl_revenue_ops.domain.fees.facts import (
     ChannelFacts,
@@ -14,14 +17,18 @@ from cl_revenue_ops.domain.fees.facts import (
     CongestionState,
     Fee,
     FeeParameters,
+    Market,
     Pin,
     PriorPrice,
+    Spike,
     finite,
+    market,
 )
 from cl_revenue_ops.domain.fees.wording import Reason
 
-RECORD_VERSION = 1
-STATE_VERSION = 1
+RECORD_VERSION = 2
+STATE_VERSION = 2
+STATE_VERSIONS_READ = (1, 2)
 
 
 def to_record(decision: FeeDecision) -> dict[str, Any]:
@@ -89,7 +96,7 @@ def state_from_row(row: Mapping[str, Any]) -> ChannelFeeState:
     Raises ValueError on another version; on anything else that is no state also TypeError,
     KeyError or AttributeError.
     """
-    if row.get("version") != STATE_VERSION:
+    if row.get("version") not in STATE_VERSIONS_READ:
         raise ValueError(f"a fee state of version {row.get('version')}, not {STATE_VERSION}")
     return _checked(_state({key: value for key, value in row.items() if key != "version"}))
 
@@ -107,7 +114,7 @@ def _checked(state: ChannelFeeState) -> ChannelFeeState:
     """Return the state; raise where a value could not have been written by `state_to_row`."""
     fees = _known(state.found, state.target, state.confirmed, state.foreign)
     _each(_whole, *(number for fee in fees for number in fee), *_known(state.calm_ppm))
-    _each(_whole, state.congestion.above, state.decisions)
+    _each(_whole, state.congestion.above, state.decisions, state.draws, state.target_draws)
     _each(finite, state.observed_s, state.congestion.sampled_at_s, *state.updates_s)
     _each(finite, *_known(state.foreign_since_s, state.decided_at_s))
     _each(_word, *_known(state.forced_by, state.target_forced_by))
@@ -150,15 +157,42 @@ def _plain(value: Any) -> Any:
 
 
 def _facts(values: Mapping[str, Any]) -> ChannelFacts:
-    fee, prior, pin = values["fee"], values["prior"], values["pin"]
+    fee, prior, pin, spike = (values[name] for name in ("fee", "prior", "pin", "spike"))
+    conditions = values["conditions"]
     return ChannelFacts(
         **{
             **values,
             "fee": None if fee is None else Fee(**fee),
             "prior": None if prior is None else PriorPrice(**prior),
             "pin": None if pin is None else Pin(**pin),
-            "conditions": Conditions(**values["conditions"]),
+            "conditions": Conditions(**{**conditions, "writers": tuple(conditions["writers"])}),
+            "market": None if values["market"] is None else _market(values["market"]),
+            "spike": None if spike is None else Spike(**spike),
         }
+    )
+
+
+def _market(values: Mapping[str, Any]) -> Market:
+    """Price again from what was recorded; the recorded price itself is not looked at."""
+    worth, held = values["worth"], values["held"]
+    belief: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in worth["belief"].items()
+    }
+    surprise = worth["surprise"]
+    told = Worth(
+        **{
+            **worth,
+            "belief": Belief(**belief),
+            "surprise": None if surprise is None else Surprise(**surprise),
+        }
+    )
+    return market(
+        told,
+        values["share"],
+        None if held is None else Draw(**held),
+        values["fresh_z"],
+        values["at_s"],
+        values["multiplier"],
     )
 
 

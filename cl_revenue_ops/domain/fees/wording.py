@@ -26,6 +26,21 @@ TEMPLATES: Mapping[str, str] = {
     "price_found": "nobody quotes a price into the peer: {price_ppm} ppm as found at first contact",
     "price_below_guard": "the scarcity price of {guard_ppm} ppm stands above the {price_ppm} ppm "
     "that demand asks",
+    "drawn": "demand and stock ask {price_ppm} ppm (best guess {greedy_ppm} ppm with a sat of this "
+    "stock worth {own_ppm} ppm and one where the traffic enters {entering_ppm} ppm; {alpha} of "
+    "a draw of {z} x {sd} in the log)",
+    "draw_below_guard": "the scarcity price of {guard_ppm} ppm stands above the {price_ppm} ppm "
+    "that demand and stock ask (best guess {greedy_ppm} ppm, own sat {own_ppm} ppm, entering "
+    "{entering_ppm} ppm)",
+    "counts_as_expected": "no fewer forwards came than expected",
+    "counts_improbably_low": "fewer forwards came than can be chance: {multiplier} of the price, "
+    "{ppm} ppm",
+    "vegas_off": "the Vegas reflex is switched off",
+    "mempool_calm": "the mempool is calm",
+    "mempool_spike": "block space costs {sat_per_vb} sat/vB against {mean} on average: the floor "
+    "is {floor_ppm} ppm (intensity {intensity})",
+    "mempool_fading": "a spike of the mempool fades: the floor is {floor_ppm} ppm (intensity "
+    "{intensity})",
     "within_bounds": "{ppm} ppm is within {floor_ppm} to {ceiling_ppm} ppm",
     "raised_to_floor": "{asked_ppm} ppm is raised to the floor of {floor_ppm} ppm",
     "lowered_to_ceiling": "{asked_ppm} ppm is lowered to the ceiling of {ceiling_ppm} ppm",
@@ -39,7 +54,11 @@ TEMPLATES: Mapping[str, str] = {
     "base_waits": "{ppm} ppm stands already, and the base fee of {base_msat} msat waits for the "
     "next change of ppm",
     "small_change": "{seen_ppm} to {ppm} ppm is a change of {change_pct} %, less than the "
-    "{needed_pct} % that is worth gossip after {updates} updates in a day",
+    "{needed_pct} % that is worth gossip",
+    "budget_spent": "{updates} updates of the channel in a day are as many as it may have, and "
+    "{seen_ppm} to {ppm} ppm has to wait",
+    "small_gain": "{seen_ppm} to {ppm} ppm promises {gain_msat} msat until the next draw, less "
+    "than the {needed_msat} msat that an update is worth",
     "worth_gossip": "{seen_ppm} to {ppm} ppm is a change of {change_pct} %, at least the "
     "{needed_pct} % that is worth gossip",
     # emergencies, exempt from hysteresis
@@ -61,6 +80,8 @@ TEMPLATES: Mapping[str, str] = {
     "fee_unknown": "the node reports no fee for the channel",
     "first_contact": "this is the first contact: {seen_ppm} ppm and {seen_base_msat} msat as found "
     "are the first price",
+    "rewritten": "{writer} set {seen_ppm} ppm and {seen_base_msat} msat where ours stood, and ours "
+    "applies again",
     "foreign_fee_held": "another writer set {seen_ppm} ppm and {seen_base_msat} msat where "
     "{target_ppm} ppm was ours: left alone for {left_hours} more hours",
 }

@@ -1,0 +1,94 @@
+"""Plays the whole plugin in one world, in this process on the stepped runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from cl_revenue_ops.bench.house_node import FOLDER, HouseNode
+from cl_revenue_ops.bench.outcome import Outcome, measure
+from cl_revenue_ops.bench.scenarios import Scenario
+from cl_revenue_ops.bench.stage import STEP_S, Stage
+from cl_revenue_ops.simnode.errors import SimRpcError
+from cl_revenue_ops.simnode.market import Market
+from cl_revenue_ops.simnode.node import SimulatedNode
+from cl_revenue_ops.simnode.options import BadOption
+
+# The demo's network: the plugin's settings are then those of a real node.
+NETWORK = "bitcoin"
+
+
+class HouseFailed(Exception):
+    """The plugin did not start or did not stay; the message says why, in one line."""
+
+
+def run_through(node: SimulatedNode, stage: Stage, step_s: float = STEP_S) -> None:
+    """Take a started node and its plugin through the whole of the stage's market.
+
+    HouseFailed where the plugin does not run as it was told: what it earned would not be its own
+    doing.
+    """
+    market = stage.market
+    node.on_step = lambda _, until_s: stage.step(until_s)
+    stage.look(market.start_s)
+    steps, now_s = 0, market.start_s
+    while now_s < market.end_s:
+        steps += 1
+        now_s = min(market.start_s + steps * step_s, market.end_s)
+        node.advance(now_s)
+        stage.look(now_s)
+        if steps == 1:
+            _expect_well(node)
+    node.on_step = None
+    _expect_well(node)
+    stage.finish()
+
+
+def _expect_well(node: SimulatedNode) -> None:
+    status = node.call("revenue-status")
+    if status["safe_mode"]:
+        raise HouseFailed(f"the plugin is in safe mode: {status['safe_mode_reason']}")
+    if status["paused"]:
+        raise HouseFailed(f"the plugin sets no fees: {'; '.join(map(str, status['problems']))}")
+
+
+def play_house(
+    market: Market,
+    scenario: Scenario,
+    *,
+    options: Mapping[str, str] | None = None,
+    name: str = "house",
+    step_s: float = STEP_S,
+    belief: object | None = None,
+) -> Outcome:
+    """Run the plugin's house through the whole of `market` and return what came of it.
+
+    `options` are lightningd options of the plugin. `belief` stands in for what the fee controller
+    believes of demand: it is given on to `bootstrap.build` as a keyword of that name. HouseFailed
+    for options that lightningd would refuse.
+    """
+    parts = {} if belief is None else {"belief": belief}
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=FOLDER) as folder:
+        node = HouseNode(
+            Path(folder),
+            start_s=market.start_s,
+            seed=market.seed,
+            network=NETWORK,
+            options=dict(options or {}),
+            parts=parts,
+        )
+        stage = Stage(market, scenario, node.world)
+        try:
+            node.start()
+            unknown = node.options.unclaimed()
+            if unknown:
+                raise HouseFailed(f"unrecognized option: {unknown[0]}")
+            run_through(node, stage, step_s)
+        except (BadOption, SimRpcError) as error:
+            raise HouseFailed(str(error)) from error
+        finally:
+            if node.begun and node.life.ready:
+                node.life.end()
+            node.hang_up()
+        return measure(stage, name)

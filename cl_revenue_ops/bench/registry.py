@@ -1,0 +1,158 @@
+"""Which policies the bench knows, by name, and how each of them is played."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from cl_revenue_ops.bench.arena import play
+from cl_revenue_ops.bench.baselines import BASELINES, FixedFees, best_static
+from cl_revenue_ops.bench.outcome import Outcome
+from cl_revenue_ops.bench.policy import FeePolicy
+from cl_revenue_ops.bench.scenarios import Scenario, potential_msat_per_day
+from cl_revenue_ops.simnode.market import Market
+
+Factory = Callable[[Market, int], FeePolicy]
+
+HOUSE, PROCESS, HINDSIGHT = "house", "plugin", "oracle-static"
+PLUGINS = (HOUSE, PROCESS)
+HINDSIGHT_GRID_PPM = (1, 10, 25, 50, 80, 120, 180, 270, 400, 600, 900, 1_400, 2_500, 5_000)
+
+ROOT = Path(__file__).resolve().parents[2]
+# What a drawn market and its play are made of: a change there makes every kept run stale.
+WORLD_FILES = (
+    *("market", "market_driver", "market_parameters", "market_quantiles", "prices", "senders"),
+    *("traffic", "world", "state", "model", "routing", "policies", "forward_log", "lifecycle"),
+    *("wallet", "closing", "gossip", "identity"),
+)
+PLAY_FILES = ("scenarios", "stage", "attack", "arena", "outcome", "policy")
+BOUND_NAME = "bound"
+
+
+class Spec(NamedTuple):
+    """A policy as it is asked for: its name, and options if it is the plugin."""
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How tables and files call it: `house`, `house+revenue-ops-x=1`, a baseline's name."""
+        return "+".join([self.name, *(f"{key}={value}" for key, value in self.options)])
+
+
+class BadPolicy(ValueError):
+    """There is no such policy; the message says it in one line."""
+
+
+@cache
+def factories() -> Mapping[str, Factory]:
+    """Every rule that is played in the arena, by name."""
+    return {"rule": _rule, "truth": _truth, **{n: _blind(m) for n, m in BASELINES.items()}}
+
+
+def _rule(market: Market, seed: int) -> FeePolicy:
+    """The plugin's own rule, which is not shown the market."""
+    from cl_revenue_ops.bench.rule import Rule
+
+    return Rule(seed)
+
+
+def _truth(market: Market, seed: int) -> FeePolicy:
+    """The same rule, told the true demand."""
+    from cl_revenue_ops.bench.rule import Rule
+
+    return Rule(seed, market)
+
+
+def _blind(make: Callable[[int], FeePolicy]) -> Factory:
+    """A rule that is not shown the market."""
+    return lambda _, seed: make(seed)
+
+
+def names() -> list[str]:
+    """Everything that `--policy` takes, the plugin first."""
+    return [HOUSE, PROCESS, *factories(), HINDSIGHT]
+
+
+def all_names() -> list[str]:
+    """What `--policy all` stands for: one of the two ways to run the plugin, no search."""
+    return [HOUSE, *factories()]
+
+
+def parse(text: str) -> Spec:
+    """Read `name` or `house+option=value+...`; BadPolicy for what there is not."""
+    name, *words = text.split("+")
+    if name not in names():
+        raise BadPolicy(f"no policy {name!r}; there are: {', '.join(names())}")
+    if words and name not in PLUGINS:
+        raise BadPolicy(f"{name} has no options: only {' and '.join(PLUGINS)} have")
+    return Spec(name, tuple(option(word) for word in words))
+
+
+def option(text: str) -> tuple[str, str]:
+    """Read one `option=value` of the plugin; BadPolicy for anything else."""
+    key, sign, value = text.partition("=")
+    if not sign or not key or "+" in text:
+        raise BadPolicy(f"expected option=value (without a plus sign), not {text!r}")
+    return key, value
+
+
+def play_spec(spec: Spec, market: Market, scenario: Scenario) -> Outcome:
+    """Play one policy through one market; the outcome carries the spec's label."""
+    if spec.name == HOUSE:
+        from cl_revenue_ops.bench.house import play_house
+
+        return play_house(market, scenario, options=dict(spec.options), name=spec.label)
+    if spec.name == PROCESS:
+        from cl_revenue_ops.bench.process import play_process
+
+        return play_process(market, scenario, options=dict(spec.options), name=spec.label)
+    if spec.name == HINDSIGHT:
+        return _play_hindsight(market, scenario)
+    outcome = play(market, scenario, factories()[spec.name](market, market.seed))
+    return replace(outcome, policy=spec.label)
+
+
+def _play_hindsight(market: Market, scenario: Scenario) -> Outcome:
+    """Search the best fixed fees by playing them, then play those."""
+    worth = potential_msat_per_day(market)
+    order = sorted(market.channels, key=lambda channel: -float(worth[channel.peer]))
+
+    def earned_msat(fees: Mapping[int, int]) -> int:
+        return play(market, scenario, FixedFees(fees)).net_msat
+
+    best = best_static(earned_msat, HINDSIGHT_GRID_PPM, [channel.index for channel in order])
+    return replace(play(market, scenario, FixedFees(best.ppm_by_index)), policy=HINDSIGHT)
+
+
+# -- which code a kept run was made by -----------------------------------------------------------
+
+
+@cache
+def fingerprint(name: str) -> str:
+    """Sixteen hex digits that change with the code that a run of this policy depends on."""
+    package = ROOT / "cl_revenue_ops"
+    bench, simnode = package / "bench", package / "simnode"
+    files = [simnode / f"{stem}.py" for stem in WORLD_FILES]
+    files += [bench / f"{stem}.py" for stem in PLAY_FILES]
+    if name == BOUND_NAME:
+        files += sorted(bench.glob("bound*.py"))
+    elif name in PLUGINS:
+        files += sorted((ROOT / "actors").glob("*.py")) + sorted((ROOT / "messages").glob("*.py"))
+        files += [path for path in sorted(package.rglob("*.py")) if bench not in path.parents]
+        files += [*sorted(bench.glob("house*.py")), bench / "process.py"]
+    elif name in BASELINES or name == HINDSIGHT:
+        files += sorted((bench / "baselines").glob("*.py"))
+    else:
+        files += [bench / "rule.py", *sorted(bench.glob("bound*.py"))]
+        files += sorted((package / "domain").rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in files:
+        if path.exists():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

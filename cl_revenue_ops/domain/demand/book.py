@@ -1,0 +1,304 @@
+"""All that is believed of demand, peer by peer, and what the stocks are worth in its light."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from cl_revenue_ops.domain.demand import belief, peer, pool, posterior, season, shadow
+from cl_revenue_ops.domain.demand.belief import Belief
+from cl_revenue_ops.domain.demand.curve import FloatArray
+from cl_revenue_ops.domain.demand.peer import Arrival, Evidence, PeerDemand, Stretch
+from cl_revenue_ops.domain.demand.pool import Pool
+from cl_revenue_ops.domain.demand.posterior import Posterior, Prior
+from cl_revenue_ops.domain.demand.season import Season
+from cl_revenue_ops.domain.demand.shadow import Mix, Multipliers
+from cl_revenue_ops.domain.fees.surprise import p_high, p_low
+
+DAY_S: Final = 86_400.0
+QUOTE_SD: Final = 1.0
+FOUND_SD: Final = 0.8
+NOTHING_SD: Final = 1.3
+NOWHERE_PPM: Final = 200.0
+FOLLOW: Final = 0.8
+QUOTE_MOVED: Final = 0.05
+PRIOR_SHAPE: Final = 0.05
+MIX_WEIGHT: Final = 4.0
+STEEPNESS_MOVED: Final = 0.02
+# A longer stretch (the plugin was down) belongs to no hour of the day.
+SEASONED_DAYS: Final = 0.1
+
+
+class Stock(NamedTuple):
+    """A peer's channels together: `local_msat` above our reserve of `capacity_msat` above it."""
+
+    peer_id: str
+    local_msat: float
+    capacity_msat: float
+
+
+class Birth(NamedTuple):
+    """What is known of a destination before it was watched: others' quote and the fee we found.
+
+    `quote_ppm` None where nobody quotes, `found_ppm` None where the fee found says nothing.
+    `rate_msat` is the volume a day that is expected at a fee of zero.
+    """
+
+    quote_ppm: float | None
+    quote_sd: float
+    found_ppm: float | None
+    rate_msat: float
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """How improbable what came since the last look was under the posterior of then.
+
+    `count` and `mean` in forwards of usual size. `p_low` is the probability of so few or fewer
+    where fewer came than expected, `p_high` that of so many or more where more came; else 1.
+    """
+
+    count: float
+    mean: float
+    p_low: float
+    p_high: float
+
+
+class Worth(NamedTuple):
+    """What a decision is told of one destination. pi in ppm: `own_ppm` of a sat that leaves here,
+    `entering_ppm` the mean of it where this traffic enters; `scarce_ppm` and `full_ppm` the parts
+    of `own_ppm` that come of the plan, the rest leans on the balance; `level_ppm` the node's.
+    """
+
+    belief: Belief
+    own_ppm: float
+    entering_ppm: float
+    scarce_ppm: float
+    full_ppm: float
+    level_ppm: float
+    size_msat: float
+    surprise: Surprise | None
+
+
+@dataclass
+class DemandBook:
+    """Beliefs by peer_id, the pool, and the multipliers of the last plan; times Unix seconds."""
+
+    peers: dict[str, PeerDemand] = field(default_factory=dict)
+    posteriors: dict[str, Posterior] = field(default_factory=dict)
+    pool: Pool = field(default_factory=Pool)
+    season: Season = field(default_factory=Season)
+    values: dict[str, tuple[float, float]] = field(default_factory=dict)
+    learned_s: float | None = None
+    surprises: dict[str, Surprise] = field(default_factory=dict)
+
+    def meet(self, peer_id: str, birth: Birth) -> None:
+        """Begin to learn of a destination; one that is known already is left as it is."""
+        if peer_id in self.peers:
+            return
+        told = []
+        quote = None if birth.quote_ppm is None else float(np.log(max(birth.quote_ppm, 1.0)))
+        if quote is not None:
+            told.append((quote, max(QUOTE_SD, birth.quote_sd) ** -2))
+        if birth.found_ppm is not None:
+            told.append((float(np.log(max(birth.found_ppm, 1.0))), FOUND_SD**-2))
+        if not told:
+            told.append((float(np.log(NOWHERE_PPM)), NOTHING_SD**-2))
+        precision = sum(weight for _, weight in told)
+        centre = sum(value * weight for value, weight in told) / precision
+        steepness = self.pool.steepness
+        prior = Prior(centre, precision**-0.5, birth.rate_msat, PRIOR_SHAPE, steepness)
+        self.peers[peer_id] = PeerDemand(log_quote=quote)
+        self.posteriors[peer_id] = posterior.initial(prior)
+
+    def hear_quote(self, peer_id: str, quote_ppm: float) -> None:
+        """Rivals quote this price into a peer now: its price follows by a part of their move."""
+        known, log_quote = self.peers[peer_id], float(np.log(max(quote_ppm, 1.0)))
+        if known.log_quote is not None:
+            move = log_quote - known.log_quote
+            if abs(move) < QUOTE_MOVED:
+                return
+            moved = posterior.shifted(self.posteriors[peer_id], FOLLOW * move)
+            self.posteriors[peer_id] = moved
+        self.peers[peer_id] = replace(known, log_quote=log_quote)
+
+    def ask(self, peer_id: str, ppm: int, base_msat: int, at_s: float) -> None:
+        """This is what our channels to a peer ask since `at_s` at the latest."""
+        self.peers[peer_id] = peer.asks(self.peers[peer_id], ppm, base_msat, at_s)
+
+    def forget(self, peer_id: str) -> None:
+        """Let go of a destination."""
+        for table in (self.peers, self.posteriors, self.values, self.surprises):
+            table.pop(peer_id, None)
+
+    # -- learning -----------------------------------------------------------------------------
+
+    def learn(
+        self,
+        arrivals: Mapping[str, Sequence[Arrival]],
+        carried_s: Mapping[str, float],
+        until_s: float,
+        open_share: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take in everything from the last time on until `until_s`.
+
+        `arrivals` by the peer they were for; `carried_s` for how long its channels could carry a
+        usual forward. `open_share` is the part of the time in which a peer could send us one (all
+        of it where nothing is said): traffic that enters by a full channel never shows, so it is
+        no evidence that it did not come.
+        """
+        from_s = until_s if self.learned_s is None else min(self.learned_s, until_s)
+        days = (until_s - from_s) / DAY_S
+        self.pool = pool.faded(self.pool, days)
+        names = list(self.peers)
+        size = self.pool.size_msat
+        middle_s = 0.5 * (from_s + until_s)
+        factor = season.factor(self.season, middle_s) if days < SEASONED_DAYS else 1.0
+        entering = self._entering_share(names, open_share or {})
+        found = []
+        for place, name in enumerate(names):
+            carried = carried_s.get(name, 0.0) * entering[place]
+            stretch = Stretch(from_s, until_s, carried, factor)
+            one, self.peers[name] = peer.evidence(
+                self.peers[name], place, arrivals.get(name, ()), stretch, size
+            )
+            found.append(one)
+        law = posterior.drifted(posterior.stacked([self.posteriors[n] for n in names]), days)
+        exposed = posterior.exposure(len(names), [o for one in found for o in one.offered])
+        hoped = posterior.expected(law, exposed)
+        self._judge(names, found, hoped)
+        if days < SEASONED_DAYS:
+            unit = size * self.pool.dispersion
+            came = sum(one.volume_msat for one in found) / unit
+            mean = float(hoped.mean.sum()) / (unit * factor)
+            self.season = season.counted(self.season, middle_s, came, mean, days)
+        seen = [entry for one in found for entry in one.seen]
+        law = posterior.observe(law, seen, exposed, self.pool.dispersion * size)
+        self._keep(names, law)
+        for place, name in enumerate(names):
+            known, window = peer.windowed(
+                self.peers[name], found[place], float(hoped.mean[place]), until_s
+            )
+            if window is not None:
+                volume, mean = window.volume_msat / size, window.mean_msat / size
+                self.pool = pool.counted(self.pool, volume, mean)
+            self.peers[name] = peer.take_sizes(known, arrivals.get(name, ()), until_s)
+        self._pool_sizes(arrivals, size)
+        self._pool_steepness(names, law)
+        self.learned_s = until_s
+
+    def _entering_share(self, names: Sequence[str], open_share: Mapping[str, float]) -> list[float]:
+        """Return for each destination the part of its traffic that could enter."""
+        if not (open_share and names):
+            return [1.0] * len(names)
+        mix = self.mix(names)
+        is_open = np.array([min(1.0, open_share.get(name, 1.0)) for name in names])
+        named = np.bincount(mix.out, mix.share * is_open[mix.into], len(names))
+        part: list[float] = (named + mix.rest * float(mix.common @ is_open)).tolist()
+        return part
+
+    def _keep(self, names: Sequence[str], law: Posterior) -> None:
+        self.posteriors = {name: law.row(place) for place, name in enumerate(names)}
+
+    def _judge(
+        self, names: Sequence[str], found: Sequence[Evidence], hoped: posterior.Expected
+    ) -> None:
+        size, dispersion = self.pool.size_msat, self.pool.dispersion
+        self.surprises = {}
+        for place, name in enumerate(names):
+            mean = float(hoped.mean[place]) / size
+            if mean <= 0.0:
+                continue
+            log_variance = float(np.log1p(hoped.variance[place] / hoped.mean[place] ** 2))
+            count = found[place].volume_msat / size
+            # Rounded towards what was expected: part of a forward is no surprise.
+            low = p_low(math.ceil(count), mean, dispersion, log_variance) if count < mean else 1.0
+            high = p_high(int(count), mean, dispersion, log_variance) if count > mean else 1.0
+            self.surprises[name] = Surprise(count, mean, low, high)
+
+    def _pool_sizes(self, arrivals: Mapping[str, Sequence[Arrival]], size: float) -> None:
+        amounts = [a.out_msat for came in arrivals.values() for a in came if a.settled]
+        if amounts:
+            most = peer.MOST_SIZES * size
+            capped = sum(min(amount, most) for amount in amounts)
+            self.pool = pool.sized(self.pool, sum(amounts), len(amounts), capped)
+
+    def _pool_steepness(self, names: Sequence[str], law: Posterior) -> None:
+        old = self.pool.steepness
+        seen = np.array([self.peers[name].seen for name in names])
+        new = pool.pooled_steepness(posterior.steepness(law), seen, old)
+        if max(abs(a - b) for a, b in zip(old, new, strict=True)) < STEEPNESS_MOVED:
+            return
+        self._keep(names, posterior.reweighed(law, np.array(new) / np.maximum(old, 1e-6)))
+        self.pool = pool.with_steepness(self.pool, new)
+
+    # -- valuing ------------------------------------------------------------------------------
+
+    def believed(self, names: Sequence[str], now_s: float) -> list[Belief]:
+        """Return what is believed of each destination; `now_s` is for a book that knows."""
+        del now_s
+        law = posterior.stacked([self.posteriors[name] for name in names])
+        return belief.believe(law, self.pool.tail)
+
+    def appraise(self, stocks: Iterable[Stock], now_s: float) -> dict[str, Worth]:
+        """Return what each peer's stock is worth now, with what is believed of its demand."""
+        held = [stock for stock in stocks if stock.peer_id in self.peers]
+        if not held:
+            return {}
+        names = [stock.peer_id for stock in held]
+        beliefs = self.believed(names, now_s)
+        start = np.array([self.values.get(name, (0.0, 0.0)) for name in names])
+        made = shadow.plan(
+            belief.volumes_msat_per_day(beliefs),
+            self.mix(names),
+            np.array([stock.local_msat for stock in held]),
+            np.array([stock.capacity_msat for stock in held]),
+            Multipliers(start[:, 0], start[:, 1]),
+        )
+        found = made.multipliers
+        columns = (found.scarce, found.full, made.own, made.entering)
+        rows = np.round(np.stack(columns, axis=1), 3).tolist()
+        self.values.update((name, (row[0], row[1])) for name, row in zip(names, rows, strict=True))
+        usual, level = self.pool.size_msat, round(made.level_ppm, 2)
+        return {
+            name: Worth(
+                beliefs[place],
+                own,
+                entering,
+                scarce,
+                full,
+                level,
+                round(peer.size_msat(self.peers[name], usual), 0),
+                self.surprises.get(name),
+            )
+            for place, (name, (scarce, full, own, entering)) in enumerate(
+                zip(names, rows, strict=True)
+            )
+        }
+
+    def mix(self, names: Sequence[str]) -> Mix:
+        """Return where each peer's traffic enters, leaning on where the node's traffic enters."""
+        places = {name: place for place, name in enumerate(names)}
+        common: FloatArray = np.full(len(names), self.pool.size_msat / len(names))
+        into, out, amount = [], [], []
+        for name, place in places.items():
+            for entered, msat in self.peers[name].entered.items():
+                if entered in places:
+                    into.append(places[entered])
+                    out.append(place)
+                    amount.append(msat)
+        np.add.at(common, into, amount)
+        leaving = np.array(out, dtype=np.intp)
+        total = np.bincount(leaving, amount, len(names)).astype(np.float64)
+        lean = MIX_WEIGHT * self.pool.size_msat
+        return Mix(
+            np.array(into, dtype=np.intp),
+            leaving,
+            np.array(amount) / (total[leaving] + lean),
+            lean / (total + lean),
+            common / common.sum(),
+        )

@@ -1,0 +1,304 @@
+"""The pricing desk: what traffic taught about demand, and the price of each destination by it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import Any, Final
+
+from cl_revenue_ops.domain import watch
+from cl_revenue_ops.domain.channels import usable
+from cl_revenue_ops.domain.demand import packing, peer, season
+from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Stock
+from cl_revenue_ops.domain.demand.peer import Arrival
+from cl_revenue_ops.domain.demand.price import BANDS, Asked, Draw, price_all
+from cl_revenue_ops.domain.fees import aimd
+from cl_revenue_ops.domain.fees.aimd import AimdState
+from cl_revenue_ops.domain.fees.facts import Market, PriorPrice, finite
+from cl_revenue_ops.domain.flow_exposure import Carrying
+from cl_revenue_ops.domain.reputation import UNKNOWN, Trust
+from cl_revenue_ops.domain.watch import Stretch, Watch
+from messages.channels import ChannelEntry, ChannelFact
+from messages.forwards import LOCAL_FAILED, SETTLED, LoggedForward
+
+# WIRE_TEMPORARY_CHANNEL_FAILURE: no balance, no slot, or no connection.
+NO_LIQUIDITY: Final = 0x1007
+# What lightningd asks where nobody ever set a fee: it says nothing of a price.
+DEFAULT_POLICIES: Final = ((10, 1_000), (1, 1_000), (10, 1), (1, 1))
+TRUST_BOUNDS: Final = (0.25, 1.5)
+DAY_S: Final = 86_400.0
+# Stands in the watch for the time in which anybody watched at all.
+EVERYONE: Final = ""
+_STANDARD: Final = NormalDist()
+
+Uniform = Callable[[str, int], float]
+"""A draw from [0, 1) that depends on nothing but a purpose and a number."""
+
+
+@dataclass
+class PricingDesk:
+    """Beliefs, draws and AIMD by peer_id, the watch over who could carry, and the log's cursor.
+
+    `markets` is the outcome of the last pricing, by peer_id. What is stored comes back exactly:
+    the next pricing is the same.
+    """
+
+    demand: DemandBook = field(default_factory=DemandBook)
+    draws: dict[str, Draw] = field(default_factory=dict)
+    aimd: dict[str, AimdState] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)
+    cursor: int = 0
+    markets: dict[str, Market] = field(default_factory=dict)
+
+    # -- watching -----------------------------------------------------------------------------
+
+    def look(self, facts: Iterable[ChannelFact], at_s: float) -> None:
+        """Take in a reading of all channels: which peers could be sent a usual forward."""
+        carrying = {EVERYONE: Carrying(True, True)}
+        for fact in facts:
+            before = carrying.get(fact.peer_id, Carrying(False, False))
+            now = self._carries(fact)
+            carrying[fact.peer_id] = Carrying(
+                before.inwards or now.inwards, before.outwards or now.outwards
+            )
+        if self.watch.read_s is not None and at_s < self.watch.read_s - watch.GAP_S:
+            # So old is no reading that is told late: the clock was set back.
+            self.watch = watch.not_after(self.watch, at_s)
+        if self.watch.read_s is None or at_s >= self.watch.read_s:
+            self.watch = watch.read(self.watch, carrying, at_s)
+
+    def _carries(self, fact: ChannelFact) -> Carrying:
+        """Whether a usual forward could enter and leave by a channel."""
+        if not usable(fact):
+            return Carrying(False, False)
+        known = self.demand.peers.get(fact.peer_id)
+        usual = self.demand.pool.size_msat
+        typical = usual if known is None else peer.size_msat(known, usual)
+        largest = 0.5 * fact.capacity_msat
+        leaving = max(min(typical, largest), fact.htlc_min_msat, 1)
+        return Carrying(
+            fact.htlcs_in < fact.slots_in and fact.receivable_msat >= max(min(usual, largest), 1),
+            fact.htlcs_out < fact.slots_out and fact.spendable_msat >= leaving,
+        )
+
+    def meet(
+        self, facts: Iterable[ChannelFact], priors: Mapping[str, PriorPrice], target_flow_msat: int
+    ) -> None:
+        """Begin to learn of peers that are new, and hear what rivals quote into the others."""
+        for fact in facts:
+            prior = priors.get(fact.peer_id)
+            if fact.peer_id in self.demand.peers:
+                if prior is not None:
+                    self.demand.hear_quote(fact.peer_id, prior.ppm)
+                continue
+            found = None
+            policy = (fact.fee_ppm, fact.fee_base_msat)
+            if None not in policy and policy not in DEFAULT_POLICIES:
+                found = float(fact.fee_ppm or 0)
+            quote, spread = (None, 0.0) if prior is None else (prior.ppm, prior.spread)
+            # Half of the demand is kept at the prior price.
+            birth = Birth(quote, spread, found, 2.0 * max(target_flow_msat, 1_000))
+            self.demand.meet(fact.peer_id, birth)
+        # In the order in which the store gives them: sums then come out the same after a restart.
+        self.demand.peers = dict(sorted(self.demand.peers.items()))
+
+    def ask(self, facts: Iterable[ChannelFact], at_s: float) -> None:
+        """Take in which fees are in force; where channels to a peer differ, the lowest counts."""
+        lowest: dict[str, tuple[int, int]] = {}
+        for fact in facts:
+            if fact.fee_ppm is not None and fact.fee_base_msat is not None and usable(fact):
+                policy = (fact.fee_ppm, fact.fee_base_msat)
+                lowest[fact.peer_id] = min(policy, lowest.get(fact.peer_id, policy))
+        for peer_id, (ppm, base_msat) in lowest.items():
+            if peer_id in self.demand.peers:
+                self.demand.ask(peer_id, ppm, base_msat, at_s)
+
+    # -- learning -----------------------------------------------------------------------------
+
+    def learn(
+        self,
+        rows: Sequence[LoggedForward],
+        channel_by_scid: Mapping[str, str],
+        peer_by_channel: Mapping[str, str],
+        trust: Trust,
+        now_s: float,
+    ) -> None:
+        """Take in all that was logged since the last time, beside the time that was watched.
+
+        What came while nobody watched (before the first start, while the plugin was down) says
+        how large forwards are and where they enter, and nothing of how many come. So does what is
+        logged so late that the time it came in was taken in long ago.
+        """
+        before_s, late_s = self.demand.learned_s, math.inf
+        if before_s is not None and before_s <= now_s:
+            late_s = before_s - watch.GAP_S
+        stretches, self.watch = watch.close(self.watch, now_s)
+        arrivals: dict[str, list[Arrival]] = defaultdict(list)
+        usual = _usual_trust(trust, peer_by_channel.values())
+        for row in rows:
+            out = peer_by_channel.get(channel_by_scid.get(row.out_scid or "", ""))
+            entered = peer_by_channel.get(channel_by_scid.get(row.in_scid, ""))
+            if out is None or entered is None or row.out_msat is None:
+                continue
+            refused = row.status == LOCAL_FAILED and row.failcode == NO_LIQUIDITY
+            if row.status != SETTLED and not refused:
+                continue
+            watched = row.at_s > late_s and bool(_exposure(stretches, row.at_s))
+            low, high = TRUST_BOUNDS
+            weight = min(high, max(low, trust.of(entered) / usual))
+            fee_msat = row.in_msat - row.out_msat if row.fee_msat is None else row.fee_msat
+            arrivals[out].append(
+                Arrival(row.at_s, entered, row.out_msat, fee_msat, not refused, weight, watched)
+            )
+        carried_s, open_share = _carried(stretches)
+        self.demand.learn(arrivals, carried_s, now_s, open_share)
+        self._give_way(now_s, 0.0 if before_s is None else now_s - before_s)
+
+    def _give_way(self, now_s: float, since_s: float) -> None:
+        for peer_id in self.demand.peers:
+            surprise = self.demand.surprises.get(peer_id)
+            seen_low = None if surprise is None else surprise.p_low
+            state = self.aimd.get(peer_id, AimdState())
+            self.aimd[peer_id], _ = aimd.observe(state, seen_low, now_s, since_s / AIMD_INTERVAL_S)
+
+    # -- pricing ------------------------------------------------------------------------------
+
+    def price(self, facts: Iterable[ChannelFact], uniform: Uniform, now_s: float) -> None:
+        """Value the stocks and price every destination; draws that are due are drawn."""
+        stocks = _stocks(facts)
+        worths = self.demand.appraise(stocks, now_s)
+        asked: dict[str, Asked] = {}
+        for stock in stocks:
+            peer_id = stock.peer_id
+            if peer_id in worths:
+                held = self.draws.get(peer_id)
+                number = 1 if held is None else held.number + 1
+                share = round(stock.local_msat / max(stock.capacity_msat, 1.0), 5)
+                fresh = round(_normal(uniform(f"draw {peer_id}", number)), 6)
+                asked[peer_id] = Asked(worths[peer_id], share, held, fresh)
+        self.markets = {}
+        for peer_id, priced in zip(asked, price_all(list(asked.values()), now_s), strict=True):
+            multiplier = round(self.aimd.get(peer_id, AimdState()).multiplier, 6)
+            self.draws[peer_id] = priced.draw
+            self.markets[peer_id] = Market(*asked[peer_id], now_s, multiplier, priced)
+
+    def forget(self, entries: Iterable[ChannelEntry]) -> None:
+        """Let go of peers without any of these channels."""
+        kept = {entry.peer_id for entry in entries}
+        for peer_id in [peer_id for peer_id in self.demand.peers if peer_id not in kept]:
+            self.demand.forget(peer_id)
+            for table in (self.draws, self.aimd, self.markets):
+                table.pop(peer_id, None)
+
+    # -- packing ------------------------------------------------------------------------------
+
+    def header(self) -> dict[str, Any]:
+        """Everything that is no single peer's, as plain JSON values."""
+        return {
+            "cursor": self.cursor,
+            "learned_s": self.demand.learned_s,
+            "pool": packing.pool_to_row(self.demand.pool),
+            "season": season.to_row(self.demand.season),
+            "watch": watch.to_row(self.watch),
+        }
+
+    def read_header(self, row: Mapping[str, Any], now_s: float) -> None:
+        """Take in what `header` gave; anything else raises (as `read` does) and changes nothing."""
+        pool, seasons = packing.pool_from_row(row["pool"]), season.from_row(row["season"])
+        watched = watch.not_after(watch.from_row(row["watch"]), now_s)
+        learned_s, cursor = row["learned_s"], row["cursor"]
+        if isinstance(cursor, bool) or not isinstance(cursor, int):
+            raise TypeError("a cursor is a whole number")
+        learned_s = None if learned_s is None else min(float(finite(learned_s)), now_s)
+        self.demand.learned_s = learned_s
+        self.demand.pool, self.demand.season = pool, seasons
+        self.watch, self.cursor = watched, cursor
+
+    def pack(self) -> dict[str, str]:
+        """What is kept of each peer, for the store."""
+        return {peer_id: packing.dumps(self._row(peer_id)) for peer_id in self.demand.peers}
+
+    def _row(self, peer_id: str) -> dict[str, Any]:
+        draw = self.draws.get(peer_id)
+        return {
+            "posterior": packing.posterior_to_row(self.demand.posteriors[peer_id]),
+            "peer": packing.peer_to_row(self.demand.peers[peer_id]),
+            "value": list(self.demand.values.get(peer_id, (0.0, 0.0))),
+            "draw": None if draw is None else list(draw),
+            "aimd": list(aimd.state_to_row(self.aimd.get(peer_id, AimdState()))),
+        }
+
+    def read(self, peer_id: str, text: str) -> None:
+        """Take in what `pack` wrote of one peer.
+
+        Anything else raises ValueError, TypeError, KeyError, AttributeError, OverflowError or
+        RecursionError, with nothing changed.
+        """
+        row = json.loads(text)
+        known = packing.peer_from_row(row["peer"])
+        law = packing.posterior_from_row(row["posterior"])
+        scarce, full = (float(finite(value)) for value in row["value"])
+        draw = None if row["draw"] is None else _draw(row["draw"])
+        state = aimd.state_from_row(row["aimd"])
+        self.demand.peers[peer_id], self.demand.posteriors[peer_id] = known, law
+        self.demand.values[peer_id] = (scarce, full)
+        self.aimd[peer_id] = state
+        if draw is not None:
+            self.draws[peer_id] = draw
+
+
+AIMD_INTERVAL_S: Final = 1_800.0
+
+
+def _draw(row: Sequence[Any]) -> Draw:
+    number, z, at_s, band, log_fee = (finite(value) for value in row)
+    if number != int(number) or band not in range(len(BANDS) + 1):
+        raise ValueError("a draw of no band, or that is not counted")
+    return Draw(int(number), float(z), float(at_s), int(band), float(log_fee))
+
+
+def _normal(uniform: float) -> float:
+    return _STANDARD.inv_cdf(min(max(uniform, 1e-9), 1.0 - 1e-9))
+
+
+def _stocks(facts: Iterable[ChannelFact]) -> list[Stock]:
+    """The stock of each peer that can be traded with now, in the order of their ids."""
+    local: dict[str, float] = defaultdict(float)
+    capacity: dict[str, float] = defaultdict(float)
+    for fact in facts:
+        if usable(fact):
+            local[fact.peer_id] += max(0, fact.local_msat - fact.our_reserve_msat)
+            capacity[fact.peer_id] += max(1, fact.capacity_msat - 2 * fact.our_reserve_msat)
+    return [
+        Stock(peer_id, min(local[peer_id], capacity[peer_id]), capacity[peer_id])
+        for peer_id in sorted(local)
+    ]
+
+
+def _exposure(stretches: Sequence[Stretch], at_s: float) -> Mapping[str, watch.Exposure]:
+    return stretches[watch.stretch_of(stretches, at_s)].exposure if stretches else {}
+
+
+def _carried(stretches: Iterable[Stretch]) -> tuple[dict[str, float], dict[str, float]]:
+    """For how long each peer could be sent to, and in which part of the time it could send us."""
+    leaving: dict[str, float] = defaultdict(float)
+    entering: dict[str, float] = defaultdict(float)
+    for stretch in stretches:
+        for peer_id, exposure in stretch.exposure.items():
+            leaving[peer_id] += exposure.out_s
+            entering[peer_id] += exposure.in_s
+    watched_s = leaving.pop(EVERYONE, 0.0)
+    entering.pop(EVERYONE, None)
+    if watched_s <= 0.0:
+        return {}, {}
+    return dict(leaving), {peer_id: in_s / watched_s for peer_id, in_s in entering.items()}
+
+
+def _usual_trust(trust: Trust, peer_ids: Iterable[str]) -> float:
+    """The mean score of the node's peers: a usual peer's traffic counts as one."""
+    scores = [trust.of(peer_id) for peer_id in dict.fromkeys(peer_ids)]
+    return sum(scores) / len(scores) if scores else UNKNOWN

@@ -1,0 +1,82 @@
+"""The whole plugin on the bench: in this process and as a process it does and earns the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cl_revenue_ops.adapters import transport
+from cl_revenue_ops.bench.arena import play
+from cl_revenue_ops.bench.house import HouseFailed, play_house
+from cl_revenue_ops.bench.house_node import HouseNode
+from cl_revenue_ops.bench.process import play_process
+from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS, Scenario
+from cl_revenue_ops.simnode.market import Market
+from tests.unit.bench_support import Scripted, world
+
+BUSY = {"attempts_per_channel_day": 60.0, "dormant_share": 0.0}
+SLOW = {"revenue-ops-fee-interval": "7200"}
+
+
+def small(name: str = "even", seed: int = 2, days: int = 3) -> tuple[Market, Scenario]:
+    """A world with something to earn in it."""
+    return world(name, seed, 6, days, **BUSY)
+
+
+def test_house_and_process_decide_and_earn_the_same() -> None:
+    market, scenario = small()
+    house, process = play_house(market, scenario), play_process(market, scenario)
+    assert (house.policy, process.policy) == ("house", "plugin")
+    assert replace(process, policy="house") == house
+    assert house.fees_msat > 0
+    assert sum(house.broadcasts) > 6, "it has decided something"
+
+
+def test_a_house_sees_the_same_payments_as_a_rule() -> None:
+    market, scenario = small("new_channel", days=2)
+    house = play_house(market, scenario, options=SLOW)
+    rule = play(market, scenario, Scripted(None))
+    assert house.attempts == rule.attempts
+    assert house.channels == rule.channels == 6
+    # A house that keeps its hands off leaves exactly what a rule that does nothing leaves.
+    idle = play_house(market, scenario, options={**SLOW, "revenue-ops-dry-run": "true"})
+    assert replace(idle, policy=rule.policy) == rule
+
+
+def test_a_house_is_deterministic_and_hears_its_options() -> None:
+    market, scenario = small(days=2)
+    one = play_house(market, scenario, options=SLOW)
+    assert play_house(market, scenario, options=SLOW) == one
+    capped = play_house(market, scenario, options={**SLOW, "revenue-ops-max-fee-ppm": "12"})
+    assert capped != one
+    assert all(path[-1] <= 12 for path in capped.fee_path_ppm)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"revenue-ops-nonsense": "1"}, "unrecognized option: revenue-ops-nonsense"),
+        ({"revenue-ops-max-fee-ppm": "abc"}, "the plugin sets no fees"),
+    ],
+)
+def test_options_that_the_plugin_cannot_run_with(options: dict[str, str], told: str) -> None:
+    market, scenario = ALL_SCENARIOS["even"].market(1, 3, 1), ALL_SCENARIOS["even"]
+    for runner in (play_house, play_process):
+        with pytest.raises(HouseFailed, match=told):
+            runner(market, scenario, options=options)
+
+
+def test_a_node_in_this_process_is_found_by_its_path_alone(tmp_path: Path) -> None:
+    node = HouseNode(tmp_path, start_s=1.7e9, seed=1)
+    path = str(node.rpc_file)
+    rpc = transport.DeadlineRpc(path, 1.0)
+    info = rpc.call("getinfo")
+    assert isinstance(info, dict)
+    assert info["id"] == node.world.id
+    with pytest.raises(OSError, match="No such file"):
+        transport.DeadlineRpc(str(tmp_path / "another"), 1.0).call("getinfo")
+    node.hang_up()
+    with pytest.raises(OSError, match="No such file"):
+        rpc.call("getinfo")
