@@ -42,7 +42,8 @@ def test_what_came_in_watched_time_is_counted_against_that_time() -> None:
     learn(idle, (), now_s)
     assert busy.demand.peers[SHOP].seen == pytest.approx(24.0)
     assert volume_msat(idle, SHOP) < 0.7 * before
-    assert volume_msat(busy, SHOP) == pytest.approx(48 * SIZE_MSAT, rel=0.25)
+    # The prior, a fiftieth of it, still holds it down a little after half a day.
+    assert 0.65 * 48 * SIZE_MSAT < volume_msat(busy, SHOP) < 1.1 * 48 * SIZE_MSAT
 
 
 def test_what_came_before_the_first_start_teaches_sizes_and_entries_but_no_counts() -> None:

@@ -18,7 +18,7 @@ SIZE_WEIGHT: Final = 4.0
 STEEPNESS_WEIGHT: Final = 2.0
 TYPICAL_MSAT: Final = 100_000_000.0
 INFORMED_COUNT: Final = 60.0
-STEEPNESS_START: Final = (0.15, 0.25, 0.25, 0.2, 0.15)
+STEEPNESS_START: Final = (0.4, 0.3, 0.17, 0.08, 0.05)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def judge(
         return Judged("none", _held_reason(hold, state, left_s))
     emergency = _emergency(context, draft, seen, wanted, hold)
     # Worked out only where it is asked for: most channels keep their fee.
-    gain_msat = None if wanted.ppm == seen.ppm else _gain_msat(context, seen, wanted)
+    guarded = wanted.ppm > seen.ppm and draft.guard_ppm >= wanted.ppm - 1
+    asked = wanted.ppm != seen.ppm and not guarded
+    gain_msat = _gain_msat(context, seen, wanted) if asked else None
     weighed = gossip.weigh(seen, wanted, emergency, len(state.updates_s), gain_msat, p)
     return Judged("set" if weighed.broadcast else "none", weighed.reason)
 
