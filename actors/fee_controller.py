@@ -293,9 +293,12 @@ class FeeController(HouseActor):
         if not decisions:
             return
         numbers = self._writer.record(self._book, decisions)
-        for decision, number in zip(decisions, numbers, strict=True):
-            if self._writer.carry_out(self._book, decision, number) == FEE_SET:
-                self._changed()
+        outcomes = [
+            self._writer.carry_out(self._book, decision, number)
+            for decision, number in zip(decisions, numbers, strict=True)
+        ]
+        if FEE_SET in outcomes:
+            self._changed()
 
     def _changed(self) -> None:
         self._recent = [

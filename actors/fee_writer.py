@@ -36,6 +36,8 @@ class FeeWriter:
         self._store = store
         self._node = node
         self.retention_days = default_config().decision_retention_days
+        self._header: str | None = None
+        self._header_cycle_s: float | None = None
 
     def record(
         self, book: FeeBook, decisions: list[FeeDecision], *, by_hand: bool = False
@@ -44,7 +46,10 @@ class FeeWriter:
         states = book.pack(decision.facts.channel_id for decision in decisions)
         rows = [explain.row(decision, by_hand=by_hand) for decision in decisions]
         keep_since_s = self._context.clock.now() - self.retention_days * DAY_S
-        return self._store.record(book.header(), states, rows, keep_since_s=keep_since_s)
+        if self._header is None or by_hand or book.last_cycle_s != self._header_cycle_s:
+            # Long with many channels, and the same for all steps of a cycle.
+            self._header, self._header_cycle_s = book.header(), book.last_cycle_s
+        return self._store.record(self._header, states, rows, keep_since_s=keep_since_s)
 
     def carry_out(self, book: FeeBook, decision: FeeDecision, number: int) -> str:
         """Write a recorded decision; FEE_SET when it stands on the node, NOTHING when there was

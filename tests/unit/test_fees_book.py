@@ -156,16 +156,6 @@ def test_a_decision_is_told_of_its_peers_market_and_of_the_spike() -> None:
     assert book.decide(fact(), at(2_000.0)).facts.market is None
 
 
-def test_a_fee_that_was_written_is_on_offer_from_then_on() -> None:
-    book = FeeBook()
-    priced(book, 1_000.0)
-    book.pins[A] = Pin(321, 7, "by hand", 1_100.0)
-    book.decide(fact(), at(1_200.0))
-    assert book.desk.demand.peers[PEER].policies == (), "decided is not written"
-    book.written(A, 1_300.0)
-    assert book.desk.demand.peers[PEER].policies == ((1_300.0, 321, 7),)
-
-
 def test_waking_lets_every_held_draw_go_and_a_new_one_is_drawn() -> None:
     book = FeeBook()
     first = priced(book, 1_000_000.0).facts.market

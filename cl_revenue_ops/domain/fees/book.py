@@ -79,7 +79,6 @@ class FeeBook:
     last_cycle_s: float | None = None
     settled_out: dict[str, int] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
-    peers: dict[str, str] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
 
@@ -102,18 +101,14 @@ class FeeBook:
             spike=self.spike,
         )
         self.slots[channel_id] = fact.slots_out
-        self.peers[channel_id] = fact.peer_id
         decision, self.states[channel_id] = decide.decide(
             facts, self.state(channel_id), situation.parameters, situation.read_at_s
         )
         return decision
 
     def written(self, channel_id: str, at_s: float) -> None:
-        """The target of this channel stands on the node: from now on it is what is on offer."""
-        state = self.states[channel_id] = decide.written(self.states[channel_id], at_s)
-        peer_id = self.peers.get(channel_id, "")
-        if state.target is not None and peer_id in self.desk.demand.peers:
-            self.desk.demand.ask(peer_id, state.target.ppm, state.target.base_msat, at_s)
+        """The target of this channel stands on the node."""
+        self.states[channel_id] = decide.written(self.states[channel_id], at_s)
 
     def give_back(self, fact: ChannelFact) -> bool:
         """End the pin of a channel and the hold on another writer's fee: the fee on the node is
@@ -173,7 +168,6 @@ class FeeBook:
                 self.states.pop(channel_id, None)
                 self.pins.pop(channel_id, None)
                 self.slots.pop(channel_id, None)
-                self.peers.pop(channel_id, None)
             else:
                 missing[channel_id] = self.missing.get(channel_id, read_at_s)
         self.missing = missing

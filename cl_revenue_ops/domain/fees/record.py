@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from cl_revenue_ops.domain.demand.belief import Belief
@@ -146,14 +147,26 @@ def _reason(why: Reason) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return dataclasses and named tuples as objects, other tuples as lists."""
-    if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, tuple):
-        if hasattr(value, "_fields"):
-            return {name: _plain(item) for name, item in zip(value._fields, value, strict=True)}
-        return [_plain(item) for item in value]
-    return value
+        names = getattr(value, "_fields", None)
+        if names is None:
+            return [item if type(item) in _SIMPLE else _plain(item) for item in value]
+    elif type(value) not in _SIMPLE and dataclasses.is_dataclass(value):
+        names = _names(value.__class__)
+        value = [getattr(value, name) for name in names]
+    else:
+        return value
+    pairs = zip(names, value, strict=True)
+    return {name: item if type(item) in _SIMPLE else _plain(item) for name, item in pairs}
+
+
+# A record holds hundreds of plain values: they are not asked what they are twice.
+_SIMPLE = frozenset({bool, int, float, str, type(None)})
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _facts(values: Mapping[str, Any]) -> ChannelFacts:
