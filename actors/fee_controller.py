@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from actors.base import HouseActor, handles
 from actors.fee_evidence import FeeEvidence
+from actors.fee_look import FeeLook, Look
 from actors.fee_mempool import FeeMempool
 from actors.fee_neighbours import FeeNeighbours
 from actors.fee_orders import FeeOrders, Refused
@@ -17,16 +18,15 @@ from actors.fee_shadow import FeeShadow
 from actors.fee_writer import FeeWriter
 from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain.fees import explain
-from cl_revenue_ops.domain.fees.book import FeeBook, Situation
+from cl_revenue_ops.domain.fees.book import FeeBook
 from cl_revenue_ops.domain.fees.decide import parameters_of
 from cl_revenue_ops.domain.fees.explain_next import Outlook
-from cl_revenue_ops.domain.fees.facts import Conditions
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import FEE_SET, FeeStore, Node, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
-from messages.channels import ChannelFact, ChannelSnapshot
+from messages.channels import ChannelSnapshot
 from messages.control import Suspend
 from messages.fees import (
     ContinueFees,
@@ -43,19 +43,10 @@ from messages.flow import FlowReport
 from messages.forwards import LoggedForward
 
 CHANNELS_A_STEP = 20
-SLOTS_CALM_S, SLOTS_BUSY_S = 900.0, 60.0
+SLOTS_BUSY_S = 60.0
 ASK_PAUSE_S = 1.0
-FACTS_FRESH_S = 5.0
 SHOWN = 10
 ALL_CHANNELS = 10_000
-PAUSES = frozenset({"paused", "configuration"})
-
-
-class Look(NamedTuple):
-    """What was read for all channels at once."""
-
-    situation: Situation
-    facts: Mapping[str, ChannelFact]
 
 
 class Sweep(NamedTuple):
@@ -93,6 +84,7 @@ class FeeController(HouseActor):
         self._shadow = FeeShadow(context, store)
         self._mempool = FeeMempool(context.clock, node)
         self._neighbours = FeeNeighbours(node)
+        self._reader = FeeLook(context.clock, node, gate, self._neighbours)
         self._book = FeeBook()
         self._rhythm = FeeRhythm(context.clock)
         self._pricing = FeePricing(store)
@@ -230,7 +222,7 @@ class FeeController(HouseActor):
         self._trouble = self._quotes.trouble or self._trouble
         if asked == QUOTES_A_STEP:
             return sweep, ASK_PAUSE_S
-        look = self._look() if asked or self._is_old(sweep.look) else sweep.look
+        look = self._look() if asked or self._reader.is_old(sweep.look) else sweep.look
         self._price(look, sweep.rows)
         left = tuple(sorted(look.facts))
         return sweep._replace(look=look, unasked=(), left=left, rows=None), 0.0
@@ -246,19 +238,10 @@ class FeeController(HouseActor):
             self._trouble = self._mempool.trouble or self._trouble
             self._book.spike = self._mempool.spike(config.vegas_decay_rate)
 
-    def _is_old(self, look: Look) -> bool:
-        return not 0.0 <= self.now() - look.situation.read_at_s <= FACTS_FRESH_S
-
     def _decide_step(self, sweep: Sweep, left: tuple[str, ...]) -> Sweep | None:
-        """Decide some channels; nothing is written on facts from before this step.
-
-        Most steps write nothing, and the node is not read again for those. Raises PortError with
-        nothing recorded.
-        """
-        look = sweep.look
+        """Decide some channels. Raises PortError with nothing recorded."""
+        look = self._look() if self._reader.is_old(sweep.look) else sweep.look
         batch = [other for other in left[:CHANNELS_A_STEP] if other not in sweep.ordered]
-        if self._is_old(look) or self._would_write(look, batch):
-            look = self._look()
         self._rhythm.decided(self._book)
         self._decide(look, batch)
         rest = left[CHANNELS_A_STEP:]
@@ -266,36 +249,37 @@ class FeeController(HouseActor):
 
     def _look(self) -> Look:
         """Read the node once for all channels; raises PortError."""
-        info = self._node.info()
-        facts = {fact.channel_id: fact for fact in self._node.channels().facts}
-        paused = not PAUSES.isdisjoint(self._gate.reasons())
-        conditions = Conditions(
-            info.sync_warning is None, paused, self.suspended is not None, self._neighbours.writers
-        )
+        look = self._reader.all(self.config, suspended=self.suspended is not None)
         self._book.spike = self._mempool.spike(self.config.vegas_decay_rate)
-        return Look(Situation(conditions, self.now(), parameters_of(self.config)), facts)
-
-    def _would_write(self, look: Look, channel_ids: Iterable[str]) -> bool:
-        """Whether these facts would lead to a write; leaves no trace."""
-        book, known = self._book, [c for c in channel_ids if c in look.facts]
-        before = {channel_id: book.state(channel_id) for channel_id in known}
-        decisions = [book.decide(look.facts[channel_id], look.situation) for channel_id in known]
-        book.states.update(before)
-        return any(decision.action == "set" for decision in decisions)
+        return look
 
     def _decide(self, look: Look, channel_ids: Iterable[str]) -> None:
-        """Decide some channels, store all decisions at once, then write what is to be written."""
-        decisions = [
-            self._book.decide(look.facts[channel_id], look.situation)
-            for channel_id in channel_ids
-            if channel_id in look.facts
-        ]
+        """Decide some channels, store all decisions at once, then write what is to be written.
+
+        A channel whose fee would move is read again and decided anew: nothing is written on facts
+        from before. Raises PortError with nothing recorded.
+        """
+        book, known = self._book, [c for c in channel_ids if c in look.facts]
+        before = {channel_id: book.state(channel_id) for channel_id in known}
+        decisions = {c: book.decide(look.facts[c], look.situation) for c in known}
+        moving = [c for c, decision in decisions.items() if decision.action == "set"]
+        suspended = self.suspended is not None
+        try:
+            now = self._reader.again(look, moving, self.config, suspended=suspended)
+        except PortError:
+            book.states.update(before)
+            raise
+        for channel_id in moving:
+            del decisions[channel_id]
+            book.states[channel_id] = before[channel_id]
+            if channel_id in now.facts:
+                decisions[channel_id] = book.decide(now.facts[channel_id], now.situation)
         if not decisions:
             return
-        numbers = self._writer.record(self._book, decisions)
+        made = list(decisions.values())
         outcomes = [
-            self._writer.carry_out(self._book, decision, number)
-            for decision, number in zip(decisions, numbers, strict=True)
+            self._writer.carry_out(book, decision, number)
+            for decision, number in zip(made, self._writer.record(book, made), strict=True)
         ]
         if FEE_SET in outcomes:
             self._changed()
@@ -314,7 +298,9 @@ class FeeController(HouseActor):
         except PortError as error:
             self._trouble = f"the HTLC slots could not be read: {error}"
             busy = False
-        self.context.after(SLOTS_BUSY_S if busy else SLOTS_CALM_S, SlotTick())
+        if busy:
+            # In calm times every reading of all channels brings a sample.
+            self.context.after(SLOTS_BUSY_S, SlotTick())
 
     def _take_slots(self, used: Mapping[str, int], at_s: float) -> bool:
         """Take one sample, decide at once where congestion turned; True: look again soon."""
@@ -325,12 +311,10 @@ class FeeController(HouseActor):
 
     def _decide_soon(self, channel_ids: Iterable[str]) -> None:
         try:
-            look = self._look()
+            self._decide(self._look(), channel_ids)
         except PortError as error:
             # The next cycle decides them; what turned is remembered in their states.
             self._trouble = f"the node could not be read: {error}"
-            return
-        self._decide(look, channel_ids)
 
     # -- by hand ------------------------------------------------------------------------------
 

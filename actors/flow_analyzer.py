@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
 from actors.base import HouseActor, handles
 from cl_revenue_ops.config import Config
-from cl_revenue_ops.domain import flow, reputation, watch
+from cl_revenue_ops.domain import flow, jsontext, reputation, watch
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.flow import FlowParameters, FlowState
 from cl_revenue_ops.domain.flow_analysis import Analysis, strangers
@@ -81,7 +80,7 @@ class FlowAnalyzer(HouseActor):
         for channel_id, row in rows.items():
             try:
                 # A time ahead of the clock (it was set back) would stop the filters till then.
-                self._states[channel_id] = flow.not_after(flow.from_row(json.loads(row)), now_s)
+                self._states[channel_id] = flow.not_after(flow.from_row(jsontext.loads(row)), now_s)
             except UNREADABLE as error:
                 what = f"the stored flow of channel {channel_id}"
                 self.context.log.warn(f"{what} is unreadable and begins anew: {error!r}")
@@ -91,7 +90,7 @@ class FlowAnalyzer(HouseActor):
 
     def _open_header(self, header: str, now_s: float) -> None:
         try:
-            saved = json.loads(header)
+            saved = jsontext.loads(header)
             self._open_reputation(saved.get("reputation"), now_s)
             watched, analysed_s = watch.from_row(saved["watch"]), saved["analysed_s"]
             if analysed_s is not None:
@@ -285,7 +284,7 @@ class FlowAnalyzer(HouseActor):
         self._states.update(analysis.stepped)
         peers = {entry.peer_id for entry in self._entries.values() if not entry.closed}
         self._reputation = reputation.without_strangers(analysis.reputation, peers)
-        rows = {key: json.dumps(flow.to_row(s)) for key, s in analysis.stepped.items()}
+        rows = {key: jsontext.dumps(flow.to_row(s)) for key, s in analysis.stepped.items()}
         self._store.save(self._cursor, self._header(), rows)
         self._analysis = None
         if readings_since is not None and readings_since > analysis.now_s:
@@ -304,7 +303,7 @@ class FlowAnalyzer(HouseActor):
             "analysed_s": self._analysed_s,
             "reputation": reputation.to_row(self._reputation),
         }
-        return json.dumps(saved, separators=(",", ":"))
+        return jsontext.dumps(saved)
 
     # -- reporting ----------------------------------------------------------------------------
 

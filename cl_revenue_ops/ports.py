@@ -164,8 +164,8 @@ class Node(Protocol):
         """Who the node is; tells the write gate whether it is in sync with the chain."""
         ...
 
-    def channels(self) -> ChannelReading:
-        """Every channel that the node knows, in any state."""
+    def channels(self, peer_id: str | None = None) -> ChannelReading:
+        """Every channel that the node knows, or has with this peer, in any state."""
         ...
 
     def slots(self) -> Mapping[str, int]:

@@ -97,12 +97,13 @@ class LightningNode:
             self._gate.close(OUT_OF_SYNC, info.sync_warning)
         return info
 
-    def channels(self) -> ChannelReading:
-        """Every channel in any state; entries that are still being opened are not channels yet.
+    def channels(self, peer_id: str | None = None) -> ChannelReading:
+        """Channels in any state; entries that are still being opened are not channels yet.
 
         Any other entry without a channel_id is malformed.
         """
-        rows = _rows("listpeerchannels", self._ask("listpeerchannels"), "channels")
+        reply = self._ask("listpeerchannels", {} if peer_id is None else {"id": peer_id})
+        rows = _rows("listpeerchannels", reply, "channels")
         born = [row for row in rows if not _unborn(row)]
         facts = tuple(self._parsed("listpeerchannels", born, parse_channel))
         return ChannelReading(facts, len(born) - len(facts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -11,9 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any
 
 from pyln.client.lightning import LightningRpc, RpcError
+
+from cl_revenue_ops.domain import jsontext
 
 CALLER = "cl-revenue-ops"
 CONNECTION_LOST = "the node closed the connection without an answer"
@@ -62,7 +63,7 @@ class DeadlineRpc(LightningRpc):  # type: ignore[misc]  # pyln-client ships no t
         if filter is not None:
             request["filter"] = filter
         deadline = time.monotonic() + self.timeout_s
-        reply = _exchange(self.socket_path, json.dumps(request).encode(), deadline, before_send)
+        reply = _exchange(self.socket_path, jsontext.dumps(request).encode(), deadline, before_send)
         if reply is None:
             raise RpcError(method, params, CONNECTION_LOST)
         answer = _decoded(reply)
@@ -155,17 +156,10 @@ def short_name(path: str, linux: bool = sys.platform.startswith("linux")) -> Ite
             yield str(link)
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
-
-
-_decoder = json.JSONDecoder(parse_constant=_no_number)
-
-
 def _decoded(reply: bytearray) -> dict[str, Any]:
     try:
-        answer = _decoder.decode(reply.decode())
-    except (ValueError, RecursionError) as error:
+        answer = jsontext.loads(reply)
+    except ValueError as error:
         raise BadReply(f"the answer is no JSON: {error}") from error
     if not isinstance(answer, dict):
         raise BadReply("the answer is no JSON object")

@@ -236,13 +236,15 @@ class Nursery:
 
     def _vital(self, context: Context, now_s: float) -> Vital:
         activity = context.lease.activity
-        what = activity.what
-        busy_s = now_s - activity.since_s if what is not None else 0.0
+        what, alive = activity.what, self._is_alive(context)
+        if what is None:
+            return Vital(context.address, context.generation, alive, "", None, 0.0, 0.0)
+        busy_s = now_s - activity.since_s
         limit_s = 2 * (activity.deadline_s or self._handler_deadline_s())
         return Vital(
             context.address,
             context.generation,
-            self._is_alive(context),
+            alive,
             _name_of(activity.message),
             what,
             max(0.0, busy_s),

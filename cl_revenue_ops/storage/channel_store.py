@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.storage.repository import Repository
 from messages.channels import UNREADABLE, ChannelEntry, ChannelFact, Policy
 
@@ -91,14 +91,14 @@ def _packed(fact: ChannelFact) -> str:
     body = {name: getattr(fact, name) for name in _FACT_FIELDS}
     if fact.remote is not None:
         body["remote"] = fact.remote._asdict()
-    return json.dumps(body, separators=(",", ":"))
+    return jsontext.dumps(body)
 
 
 def _unpacked(channel_id: str, peer_id: str, text: str) -> ChannelFact:
     """A fact stored by any version: unknown fields are left out, new ones get their default."""
     blank = ChannelFact(channel_id, peer_id, UNREADABLE, False, False)
     try:
-        body = json.loads(text)
+        body = jsontext.loads(text)
         known = {name: value for name, value in body.items() if name in _FACT_FIELDS}
         if known.get("remote") is not None:
             known["remote"] = Policy(**known["remote"])

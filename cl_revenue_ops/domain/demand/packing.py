@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -101,8 +100,3 @@ def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"not a whole number: {value}")
     return value
-
-
-def dumps(value: object) -> str:
-    """Return compact JSON."""
-    return json.dumps(value, separators=(",", ":"))

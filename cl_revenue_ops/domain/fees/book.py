@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
+from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.fees import congestion, decide, quote_book, record
 from cl_revenue_ops.domain.fees.decide import FeeDecision
 from cl_revenue_ops.domain.fees.desk import PricingDesk
@@ -40,7 +40,6 @@ UNREADABLE = (
     IndexError,
     AttributeError,
     OverflowError,
-    RecursionError,
 )
 
 _Kept = TypeVar("_Kept")
@@ -184,7 +183,7 @@ class FeeBook:
             "quotes": quote_book.to_row(self.quotes),
             "desk": self.desk.header(),
         }
-        return json.dumps(body, separators=(",", ":"))
+        return jsontext.dumps(body)
 
     def pack(self, channel_ids: Iterable[str]) -> dict[str, str]:
         """State and pin of some channels, for the store."""
@@ -196,7 +195,7 @@ class FeeBook:
             "state": record.state_to_row(self.state(channel_id)),
             "pin": None if pin is None else list(pin),
         }
-        return json.dumps(body, separators=(",", ":"))
+        return jsontext.dumps(body)
 
     @classmethod
     def unpack(
@@ -236,7 +235,7 @@ class FeeBook:
 def _read(from_row: Callable[[Any], _Kept], text: str) -> _Kept | None:
     """What a stored row holds; None where it is damaged in whatever way."""
     try:
-        return from_row(json.loads(text))
+        return from_row(jsontext.loads(text))
     except UNREADABLE:
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any, Final
 
-from cl_revenue_ops.domain import watch
+from cl_revenue_ops.domain import jsontext, watch
 from cl_revenue_ops.domain.channels import usable
 from cl_revenue_ops.domain.demand import packing, peer, season
 from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Stock
@@ -220,7 +219,7 @@ class PricingDesk:
 
     def pack(self) -> dict[str, str]:
         """What is kept of each peer, for the store."""
-        return {peer_id: packing.dumps(self._row(peer_id)) for peer_id in self.demand.peers}
+        return {peer_id: jsontext.dumps(self._row(peer_id)) for peer_id in self.demand.peers}
 
     def _row(self, peer_id: str) -> dict[str, Any]:
         draw = self.draws.get(peer_id)
@@ -238,7 +237,7 @@ class PricingDesk:
         Anything else raises ValueError, TypeError, KeyError, AttributeError, OverflowError or
         RecursionError, with nothing changed.
         """
-        row = json.loads(text)
+        row = jsontext.loads(text)
         known = packing.peer_from_row(row["peer"])
         law = packing.posterior_from_row(row["posterior"])
         scarce, full = (float(finite(value)) for value in row["value"])

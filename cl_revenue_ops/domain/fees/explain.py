@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.fees import explain_belief, record
 from cl_revenue_ops.domain.fees.book import FeeBook
 from cl_revenue_ops.domain.fees.decide import FeeDecision
@@ -23,7 +23,7 @@ def row(decision: FeeDecision, *, by_hand: bool) -> DecisionRow:
         old_ppm=decision.seen.ppm if decision.seen is not None else None,
         new_ppm=decision.target.ppm if decision.target is not None else None,
         by_hand=by_hand,
-        body=json.dumps(record.to_record(decision), separators=(",", ":")),
+        body=jsontext.dumps(record.to_record(decision)),
     )
 
 
@@ -48,7 +48,7 @@ def change(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object
     """A fee that was really set, by the names that clients read; its record may be damaged."""
     decision = stored.row
     try:
-        body = json.loads(decision.body)
+        body = jsontext.loads(decision.body)
         facts, sentence = body["inputs"]["facts"], body["sentence"]
         scid, peer_id = facts["scid"], facts["peer_id"]
     except (ValueError, TypeError, KeyError, IndexError):
@@ -84,7 +84,7 @@ def shown(
     row, skipped = stored.row, stored.row.action == "none"
     blockers: list[str] = []
     try:
-        body = json.loads(row.body)
+        body = jsontext.loads(row.body)
         told = _told(body, skipped)
         found = [why for why in body["blockers"] if why["code"] not in SAID_BY_THE_GATE]
         blockers = [explain_belief.words(why) for why in found]

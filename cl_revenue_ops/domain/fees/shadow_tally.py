@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.demand.belief import (
     CELL_LOG_PRICE_LIST,
     CELL_STEEPNESS_LIST,
@@ -160,8 +160,8 @@ class Shadow:
 def _read(body: str) -> dict[str, Any] | None:
     """A decision's record; None where it is damaged."""
     try:
-        record = json.loads(body)
-    except (ValueError, RecursionError):
+        record = jsontext.loads(body)
+    except ValueError:
         return None
     return record if isinstance(record, dict) else None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from string import Formatter
 from typing import NamedTuple
 
 Number = int | float | str
@@ -101,9 +103,15 @@ class Reason(NamedTuple):
 
 def reason(code: str, **numbers: Number) -> Reason:
     """Return a Reason; raise KeyError for a code without words or a number that they lack."""
-    made = Reason(code, tuple(numbers.items()))
-    TEMPLATES[code].format(**numbers)
-    return made
+    missing = _needed(code).difference(numbers)
+    if missing:
+        raise KeyError(f"{code} lacks {sorted(missing)}")
+    return Reason(code, tuple(numbers.items()))
+
+
+@cache
+def _needed(code: str) -> frozenset[str]:
+    return frozenset(name for _, name, _, _ in Formatter().parse(TEMPLATES[code]) if name)
 
 
 def percent(share: float) -> float:
