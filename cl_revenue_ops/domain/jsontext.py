@@ -10,10 +10,17 @@ import orjson
 def dumps(value: object) -> str:
     """Return compact JSON of plain values; raise TypeError for anything else.
 
-    Plain are None, bool, int within 64 bits, float, str, list, tuple, and dict with str keys. What
-    JSON has no word for (NaN, infinity) becomes null.
+    Plain are None, bool, int within 64 bits, float, str, list, tuple, and dict with str keys.
+    Dataclasses and named tuples become objects of their fields. What JSON has no word for (NaN,
+    infinity) becomes null.
     """
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, _named).decode()
+
+
+def _named(value: Any) -> dict[str, object]:
+    if not isinstance(value, tuple):
+        raise TypeError(f"no plain value: {type(value).__name__}")
+    return dict(zip(type(value)._fields, value, strict=True))  # type: ignore[attr-defined]
 
 
 def loads(text: str | bytes | bytearray) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.demand.curve import CELL_LOG_PRICE, CELL_STEEPNESS
 from cl_revenue_ops.domain.fees.decide import FeeDecision, decide, written
 from cl_revenue_ops.domain.fees.facts import (
@@ -153,7 +154,7 @@ def test_a_draw_that_was_held_back_is_still_new(
 
 
 def test_the_number_of_the_draw_is_stored_and_an_older_state_begins_at_none() -> None:
-    row = state_to_row(known(draws=12, target_draws=13))
+    row = jsontext.loads(jsontext.dumps(state_to_row(known(draws=12, target_draws=13))))
     assert (state_from_row(row).draws, state_from_row(row).target_draws) == (12, 13)
     before = {key: value for key, value in row.items() if not key.endswith("draws")}
     assert state_from_row({**before, "version": 1}) == known(draws=0, target_draws=0)

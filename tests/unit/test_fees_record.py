@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.demand.book import Surprise
 from cl_revenue_ops.domain.fees import wording
 from cl_revenue_ops.domain.fees.decide import decide
@@ -32,6 +33,7 @@ from cl_revenue_ops.domain.fees.record import (
     state_from_row,
     state_to_row,
     to_record,
+    to_text,
 )
 from tests.unit.fees_support import (
     DAY_S,
@@ -122,18 +124,18 @@ def test_a_thousand_decisions_are_made_again_from_their_records_alone() -> None:
     codes = set()
     for seed in range(1000):
         decision, _ = decide(*drawn(seed), NOW)
-        text = json.dumps(to_record(decision))
+        text = to_text(decision)
         record: dict[str, Any] = json.loads(text)
         ppm = None if decision.target is None else decision.target.ppm
         assert replay(record) == ppm, f"seed {seed}"
-        assert json.dumps(to_record(decide_again(record))) == text, f"seed {seed}"
+        assert to_text(decide_again(record)) == text, f"seed {seed}"
         codes.add((decision.action, decision.code))
     assert len(codes) >= 14, f"the draws reach only {sorted(codes)}"
 
 
 def test_replay_reads_inputs_not_the_outcome() -> None:
     decision, _ = decide(*drawn(1), NOW)
-    record = json.loads(json.dumps(to_record(decision)))
+    record = to_record(decision)
     inputs_only = {name: record[name] for name in ("version", "at_s", "inputs")}
     assert decision.target is not None
     assert replay(inputs_only) == decision.target.ppm
@@ -142,7 +144,7 @@ def test_replay_reads_inputs_not_the_outcome() -> None:
 def test_another_input_gives_another_decision() -> None:
     """So the replay is not vacuous: the record's numbers are what decides."""
     seen = facts(prior=PriorPrice(600.0, 1.0, 5))
-    record = json.loads(json.dumps(to_record(decide(seen, known(), FeeParameters(), NOW)[0])))
+    record = to_record(decide(seen, known(), FeeParameters(), NOW)[0])
     assert replay(record) == 600
     record["inputs"]["facts"]["prior"]["ppm"] = 700.0
     assert replay(record) == 700
@@ -152,7 +154,7 @@ def test_the_price_is_worked_out_again_from_the_recorded_belief() -> None:
     """The recorded price is there to be read; what decides is the belief, the draw and the time."""
     made = asking(612.0)
     decision, _ = decide(facts(market=made), known(), FeeParameters(), NOW)
-    record = json.loads(json.dumps(to_record(decision)))
+    record = to_record(decision)
     told = record["inputs"]["facts"]["market"]
     assert told["priced"]["propensity"] == made.priced.propensity > 0.0
     told["priced"] = {"log_fee": 0.0}
@@ -183,7 +185,7 @@ def test_any_state_round_trips_exactly(
     data: st.DataObject, seen: ChannelFacts, p: FeeParameters
 ) -> None:
     _, state = decide(seen, data.draw(all_states(seen.fee)), p, NOW)
-    assert state_from_row(json.loads(json.dumps(state_to_row(state)))) == state
+    assert state_from_row(jsontext.loads(jsontext.dumps(state_to_row(state)))) == state
 
 
 def test_other_versions_are_refused() -> None:

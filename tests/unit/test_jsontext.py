@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,22 @@ PLAIN = st.recursive(
 @given(PLAIN)
 def test_every_plain_value_comes_back_as_it_was(value: Any) -> None:
     assert jsontext.loads(jsontext.dumps(value)) == value
+
+
+class Pair(NamedTuple):
+    left: int
+    right: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Holder:
+    pair: Pair
+    none: None = None
+
+
+def test_dataclasses_and_named_tuples_become_objects() -> None:
+    text = jsontext.dumps({"it": Holder(Pair(1, (0.5, 2.0)))})
+    assert text == '{"it":{"pair":{"left":1,"right":[0.5,2.0]},"none":null}}'
 
 
 def test_what_is_written_is_compact() -> None:

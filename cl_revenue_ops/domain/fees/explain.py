@@ -23,7 +23,7 @@ def row(decision: FeeDecision, *, by_hand: bool) -> DecisionRow:
         old_ppm=decision.seen.ppm if decision.seen is not None else None,
         new_ppm=decision.target.ppm if decision.target is not None else None,
         by_hand=by_hand,
-        body=jsontext.dumps(record.to_record(decision)),
+        body=record.to_text(decision),
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any
 
+from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.demand.belief import Belief
 from cl_revenue_ops.domain.demand.book import Surprise, Worth
 from cl_revenue_ops.domain.demand.price import Draw
@@ -32,32 +31,40 @@ STATE_VERSION = 2
 STATE_VERSIONS_READ = (1, 2)
 
 
+def to_text(decision: FeeDecision) -> str:
+    """Return the decision as JSON: what was decided, why, and from what."""
+    return jsontext.dumps(
+        {
+            "version": RECORD_VERSION,
+            "channel_id": decision.facts.channel_id,
+            "at_s": decision.now_s,
+            "action": decision.action,
+            "code": decision.code,
+            "sentence": decision.sentence,
+            "target": decision.target,
+            "wanted": decision.wanted,
+            "seen": decision.seen,
+            "whose": decision.whose,
+            "newly_foreign": decision.newly_foreign,
+            "outcome": _reason(decision.outcome),
+            "blockers": [_reason(blocker) for blocker in decision.blockers],
+            "verdicts": [
+                {"stage": v.stage, "acted": v.acted, "ppm": v.ppm, **_reason(v.reason)}
+                for v in decision.verdicts
+            ],
+            "inputs": {
+                "facts": decision.facts,
+                "state": decision.state,
+                "parameters": decision.parameters,
+            },
+        }
+    )
+
+
 def to_record(decision: FeeDecision) -> dict[str, Any]:
-    """Return the decision as plain JSON values: what was decided, why, and from what."""
-    return {
-        "version": RECORD_VERSION,
-        "channel_id": decision.facts.channel_id,
-        "at_s": decision.now_s,
-        "action": decision.action,
-        "code": decision.code,
-        "sentence": decision.sentence,
-        "target": _plain(decision.target),
-        "wanted": _plain(decision.wanted),
-        "seen": _plain(decision.seen),
-        "whose": decision.whose,
-        "newly_foreign": decision.newly_foreign,
-        "outcome": _reason(decision.outcome),
-        "blockers": [_reason(blocker) for blocker in decision.blockers],
-        "verdicts": [
-            {"stage": v.stage, "acted": v.acted, "ppm": v.ppm, **_reason(v.reason)}
-            for v in decision.verdicts
-        ],
-        "inputs": {
-            "facts": _plain(decision.facts),
-            "state": _plain(decision.state),
-            "parameters": _plain(decision.parameters),
-        },
-    }
+    """Return the decision as plain JSON values, as they are read back."""
+    record: dict[str, Any] = jsontext.loads(to_text(decision))
+    return record
 
 
 def decide_again(record: Mapping[str, Any]) -> FeeDecision:
@@ -87,8 +94,8 @@ def replay(record: Mapping[str, Any]) -> int | None:
 
 
 def state_to_row(state: ChannelFeeState) -> dict[str, Any]:
-    """Return the state as plain JSON values with a version."""
-    return {"version": STATE_VERSION, **_plain(state)}
+    """Return the state's fields with a version, as jsontext writes them."""
+    return {"version": STATE_VERSION, **vars(state)}
 
 
 def state_from_row(row: Mapping[str, Any]) -> ChannelFeeState:
@@ -143,30 +150,6 @@ def _word(value: object) -> None:
 
 def _reason(why: Reason) -> dict[str, Any]:
     return {"code": why.code, "numbers": dict(why.numbers)}
-
-
-def _plain(value: Any) -> Any:
-    """Return dataclasses and named tuples as objects, other tuples as lists."""
-    if isinstance(value, tuple):
-        names = getattr(value, "_fields", None)
-        if names is None:
-            return [item if type(item) in _SIMPLE else _plain(item) for item in value]
-    elif type(value) not in _SIMPLE and dataclasses.is_dataclass(value):
-        names = _names(value.__class__)
-        value = [getattr(value, name) for name in names]
-    else:
-        return value
-    pairs = zip(names, value, strict=True)
-    return {name: item if type(item) in _SIMPLE else _plain(item) for name, item in pairs}
-
-
-# A record holds hundreds of plain values: they are not asked what they are twice.
-_SIMPLE = frozenset({bool, int, float, str, type(None)})
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _facts(values: Mapping[str, Any]) -> ChannelFacts:
