@@ -30,10 +30,12 @@ def test_cycles_keep_the_bounds_and_leave_another_writers_fee_alone(line: Line) 
     line.call("revenue-set-fee", [line.incoming["short_channel_id"], "auto"])
     line.call("setchannel", {"id": line.incoming["channel_id"], "feebase": 3, "feeppm": 5})
     line.call("setchannel", {"id": line.outgoing["channel_id"], "feebase": 1, "feeppm": 10})
-    wait_for(lambda: fee_of(line.outgoing) == (0, 60), "the bounds", CYCLES_PATIENCE_S)
-    wait_for(lambda: line.neighbours_view_ppm() == 60, "60 ppm in a neighbour's gossip")
+    wait_for(lambda: fee_of(line.outgoing)[1] >= 60, "the bounds", CYCLES_PATIENCE_S)
+    base_msat, ppm = fee_of(line.outgoing)
+    assert base_msat == 0 and ppm <= 1.5 * 60, "in small steps from the bound on"
+    wait_for(lambda: line.neighbours_view_ppm() == ppm, f"{ppm} ppm in a neighbour's gossip")
     newest = line.status()["recent_fee_changes"][0]
-    assert (newest["old_fee_ppm"], newest["new_fee_ppm"], newest["manual"]) == (10, 60, 0)
+    assert (newest["old_fee_ppm"], newest["new_fee_ppm"], newest["manual"]) == (10, ppm, 0)
     assert fee_of(line.incoming) == (3, 5)
     assert explained(line, line.incoming)["whose"] == "foreign"
     assert "another writer" in explained(line, line.incoming)["sentence"]
