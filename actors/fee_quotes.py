@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from cl_revenue_ops.domain.fees import quote_book
 from cl_revenue_ops.domain.fees.book import FeeBook
-from cl_revenue_ops.domain.fees.prior import Quote, prior_price
+from cl_revenue_ops.domain.fees.prior import Quote
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import Clock, Node, PortError
 
@@ -41,10 +41,10 @@ class FeeQuotes:
                 Quote(r.source, r.scid, r.capacity_msat, r.active, r.base_msat, r.fee_ppm)
                 for r in rows
             ]
-            price = prior_price(quotes, self._identity.learn().node_id)
+            ours = self._identity.learn().node_id
         except PortError as error:
             # The price known so far stands in.
             self.trouble = f"gossip could not be read: {error}"
             book.quotes[peer_id] = quote_book.ask_again_soon(peer_id, self._clock.now(), price)
         else:
-            book.quotes[peer_id] = quote_book.Asked(self._clock.now(), price)
+            book.hear(peer_id, quotes, ours, self._clock.now())

@@ -13,13 +13,12 @@ from cl_revenue_ops.config import default_config
 from cl_revenue_ops.domain.demand.belief import Belief
 from cl_revenue_ops.domain.demand.book import DemandBook
 from cl_revenue_ops.domain.demand.curve import FEES, FEES_PPM
-from cl_revenue_ops.domain.fees import vegas
+from cl_revenue_ops.domain.fees import quote_book, vegas
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
 from cl_revenue_ops.domain.fees.decide import parameters_of
 from cl_revenue_ops.domain.fees.desk import NO_LIQUIDITY, PricingDesk
 from cl_revenue_ops.domain.fees.facts import Conditions, PriorPrice, Spike
-from cl_revenue_ops.domain.fees.prior import Quote, prior_price
-from cl_revenue_ops.domain.fees.quote_book import FRESH_S
+from cl_revenue_ops.domain.fees.prior import Quote
 from cl_revenue_ops.domain.reputation import Trust
 from cl_revenue_ops.runtime.rng import uniform
 from cl_revenue_ops.simnode.market import Market
@@ -81,7 +80,6 @@ class Rule:
             self.book.desk = PricingDesk(TrueBook.of(market))
         self._seed = seed
         self._rows: list[LoggedForward] = []
-        self._quoted_s: dict[str, float] = {}
         self._names: dict[int, str] = {}
         self._vegas = vegas.VegasState()
         self._ticks = 0
@@ -150,20 +148,17 @@ class Rule:
                 self.book.written(fact.channel_id, now_s)
 
     def _priors(self, node: NodeView, facts: Sequence[ChannelFact]) -> dict[str, PriorPrice]:
-        """What rivals quote into the peers that are due to be asked about."""
-        found = {}
-        for peer_id in dict.fromkeys(fact.peer_id for fact in facts):
-            if node.now_s - self._quoted_s.get(peer_id, -FRESH_S) < FRESH_S:
-                continue
-            self._quoted_s[peer_id] = node.now_s
-            rows = [
-                Quote(q.source_id, "", q.capacity_msat, True, q.base_msat, q.ppm)
-                for q in node.quotes(peer_id)
-            ]
-            price = prior_price(rows, "")
-            if price is not None:
-                found[peer_id] = price
-        return found
+        """What rivals quote, after asking gossip about the peers that are due."""
+        peers, quotes = dict.fromkeys(fact.peer_id for fact in facts), self.book.quotes
+        for peer_id in peers:
+            if quote_book.due(quotes, peer_id, node.now_s):
+                rows = [
+                    Quote(q.source_id, q.source_id, q.capacity_msat, True, q.base_msat, q.ppm)
+                    for q in node.quotes(peer_id)
+                ]
+                self.book.hear(peer_id, rows, "", node.now_s)
+        priors = {peer_id: quote_book.price_into(quotes, peer_id) for peer_id in peers}
+        return {peer_id: prior for peer_id, prior in priors.items() if prior is not None}
 
     def _spike(self, node: NodeView) -> Spike | None:
         self._ticks += 1

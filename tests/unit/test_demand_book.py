@@ -10,13 +10,11 @@ import pytest
 
 from cl_revenue_ops.domain.demand import belief, posterior, season
 from cl_revenue_ops.domain.demand.book import (
-    FOLLOW,
     FOUND_SD,
     MIX_WEIGHT,
     NOTHING_SD,
     NOWHERE_PPM,
     PRIOR_SHAPE,
-    QUOTE_MOVED,
     QUOTE_SD,
     SEASONED_DAYS,
     STEEPNESS_MOVED,
@@ -29,6 +27,7 @@ from cl_revenue_ops.domain.demand.curve import CELL_LOG_PRICE
 from cl_revenue_ops.domain.demand.peer import DAY_S, MOST_SIZES, Arrival
 from cl_revenue_ops.domain.demand.pool import TYPICAL_MSAT
 from cl_revenue_ops.domain.demand.posterior import Posterior
+from cl_revenue_ops.domain.demand.rivals import Ask
 from tests.unit.demand_support import SIZE_MSAT, START_S, STEP_S, Watched, world
 
 HOUR_S = 3_600.0
@@ -117,37 +116,38 @@ def test_whom_we_forget_leaves_nothing_behind() -> None:
 # -- quotes --------------------------------------------------------------------------------------
 
 
-def test_the_price_follows_a_part_of_the_rivals_move() -> None:
+def test_the_price_follows_where_rivals_have_moved() -> None:
     book = met(quote_ppm=200.0)
     before, _ = log_price(book.posteriors["them"])
-    book.hear_quote("them", 400.0)
+    book.hear("them", [Ask("1x1x1", 50, 10**9), Ask("2x1x1", 3_000, 10**9)], START_S)
+    assert log_price(book.posteriors["them"])[0] == before, "where they stand is no move"
+    book.hear("them", [Ask("1x1x1", 100, 10**9), Ask("2x1x1", 6_000, 10**9)], START_S + 1.0)
     after, _ = log_price(book.posteriors["them"])
-    assert after - before == pytest.approx(FOLLOW * math.log(2.0), abs=0.01)
-    book.hear_quote("them", 400.0)
-    assert log_price(book.posteriors["them"])[0] == after, "the same news is no news"
-    book.hear_quote("them", 200.0)
-    assert log_price(book.posteriors["them"])[0] == pytest.approx(before, abs=0.01)
-
-
-def test_small_moves_are_heard_when_they_add_up() -> None:
-    book = met(quote_ppm=200.0)
+    assert after - before == pytest.approx(math.log(2.0), abs=0.05)
     kept = book.posteriors["them"]
-    step = math.exp(0.6 * QUOTE_MOVED)
-    book.hear_quote("them", 200.0 * step)
-    assert book.posteriors["them"] is kept
-    book.hear_quote("them", 200.0 * step**2)
-    moved = log_price(book.posteriors["them"])[0] - log_price(kept)[0]
-    assert moved == pytest.approx(FOLLOW * 1.2 * QUOTE_MOVED, rel=0.1)
+    book.hear("them", [Ask("1x1x1", 100, 10**9), Ask("2x1x1", 6_000, 10**9)], START_S + 2.0)
+    assert book.posteriors["them"] is kept, "the same news is no news"
 
 
-def test_the_first_quote_heard_only_says_where_later_ones_move_from() -> None:
-    book = met(found_ppm=100.0)
-    kept = book.posteriors["them"]
-    book.hear_quote("them", 5_000.0)
-    assert book.posteriors["them"] is kept
-    book.hear_quote("them", 2_500.0)
-    moved = log_price(book.posteriors["them"])[0] - log_price(kept)[0]
-    assert moved == pytest.approx(-FOLLOW * math.log(2.0), abs=0.02)
+def test_what_rivals_asked_before_we_met_says_where_later_moves_start() -> None:
+    book = DemandBook()
+    book.hear("them", [Ask("1x1x1", 100, 10**9)], START_S)
+    book.meet("them", Birth(None, 0.0, 100.0, 1e9))
+    kept = log_price(book.posteriors["them"])[0]
+    book.hear("them", [Ask("1x1x1", 50, 10**9)], START_S + 1.0)
+    moved = log_price(book.posteriors["them"])[0] - kept
+    assert moved == pytest.approx(-math.log(2.0), abs=0.08)
+
+
+def test_the_price_goes_its_own_way_by_less_where_rivals_tell_of_theirs() -> None:
+    told, silent = met(quote_ppm=200.0), met(quote_ppm=200.0)
+    for number, ppm in enumerate((100, 110, 121)):
+        told.hear("them", [Ask("1x1x1", ppm, 10**9)], START_S + number)
+        told.posteriors["them"] = silent.posteriors["them"]
+    for book in (told, silent):
+        book.learn({}, {}, START_S)
+        book.learn({}, {}, START_S + 2 * 86_400.0)
+    assert log_price(told.posteriors["them"])[1] < log_price(silent.posteriors["them"])[1]
 
 
 # -- learning ------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def law(seed: int = 1) -> Posterior:
 
 def lived(entries: int = 60) -> PeerDemand:
     """A peer whose traffic came in by many others."""
-    known = PeerDemand(log_quote=5.25)
+    known = PeerDemand()
     for place in range(3 * peer.POLICIES_KEPT):
         known = peer.asks(known, 100 + place, place % 2, NOW + place * 3_600.25)
     came = [
@@ -152,8 +152,6 @@ WRONG: list[Any] = [None, "x", [], {}, [1], float("nan"), float("inf"), True, 10
 def test_a_peer_row_with_one_damaged_value_is_refused(name: str) -> None:
     for wrong in WRONG:
         if wrong in ([], {}) and name in ("policies", "entered"):
-            continue
-        if wrong is None and name == "log_quote":
             continue
         if wrong == [[1, 2]] and name == "entered":
             continue

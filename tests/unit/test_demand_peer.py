@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -323,3 +324,19 @@ def test_windows_gather_what_came_beside_what_was_expected() -> None:
     known, ended = peer.windowed(known, found, 1.5 * SIZE, NOW + WINDOW_S + 60)
     assert ended is None, "a new window begins where the last one ended"
     assert known.window.volume_msat == pytest.approx(2 * SIZE)
+
+
+def test_the_part_of_the_volume_that_fits_is_that_of_log_normal_amounts() -> None:
+    drawn = np.random.default_rng(3).lognormal(-0.5 * peer.AMOUNT_SD**2, peer.AMOUNT_SD, 400_000)
+    for room in (0.25, 1.0, 4.0):
+        both = [drawn[drawn <= most].sum() for most in (room, 50.0)]
+        part = peer.fitting(room * 1e8, 1e8, 1e10)
+        assert part == pytest.approx(both[0] / both[1], abs=0.02)
+
+
+def test_nothing_fits_into_nothing_and_half_a_channel_has_room_for_all() -> None:
+    assert peer.fitting(0.0, 1e8, 1e10) == 0.0
+    assert peer.fitting(-5.0, 1e8, 1e10) == 0.0
+    assert peer.fitting(5e9, 1e8, 1e10) == 1.0
+    assert peer.fitting(5e3, 1e12, 1e4) == 1.0
+    assert 0.0 < peer.fitting(1.0, 1e12, 1e4) <= 1.0

@@ -164,7 +164,6 @@ def test_a_missing_fee_is_what_came_in_less_what_went_out() -> None:
         {"state": "CHANNELD_SHUTTING_DOWN"},
         {"htlcs_out": 483},
         {"spendable_msat": 0},
-        {"spendable_msat": SIZE_MSAT // 4},
         {"htlc_min_msat": 4_900_000_001},
     ],
 )
@@ -181,6 +180,18 @@ def test_time_in_which_no_usual_forward_could_be_carried_says_nothing(
     assert volume_msat(unable, SHOP) > 0.95 * volume_msat(begun(), SHOP)
     assert volume_msat(able, SHOP) < 0.7 * volume_msat(begun(), SHOP)
     assert volume_msat(unable, MINER) < 0.7 * volume_msat(begun(), MINER)
+
+
+def test_the_less_of_the_usual_fits_the_less_its_silence_says() -> None:
+    believed = []
+    for room_msat in (0, SIZE_MSAT // 4, SIZE_MSAT, 8 * SIZE_MSAT):
+        desk = begun()
+        facts = (fact(SHOP, spendable_msat=room_msat), *HOUSE[1:])
+        desk.look(facts, NOW)
+        learn(desk, (), watched(desk, 12.0, facts))
+        believed.append(volume_msat(desk, SHOP))
+    assert believed == sorted(believed, reverse=True)
+    assert len(set(believed)) == 4
 
 
 @pytest.mark.parametrize("changes", [{"receivable_msat": 0}, {"htlcs_in": 483}])

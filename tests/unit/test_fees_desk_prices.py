@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cl_revenue_ops.domain.demand.price import HOLD_S
+from cl_revenue_ops.domain.demand.rivals import Ask
 from cl_revenue_ops.domain.fees import aimd
 from cl_revenue_ops.domain.fees.aimd import AimdState
 from cl_revenue_ops.domain.fees.decide import FeeDecision, decide
@@ -54,7 +55,8 @@ def test_a_quote_moves_the_price_and_one_that_moves_moves_it_further() -> None:
     desk.meet(HOUSE, {SHOP: QUOTE, MINER: QUOTE._replace(ppm=2000.0)}, FLOW_MSAT)
     first = {name: made.priced.neutral for name, made in priced(desk, NOW).items()}
     assert first[MINER] > first[SHOP] + 0.5
-    desk.meet(HOUSE, {SHOP: QUOTE._replace(ppm=900.0)}, FLOW_MSAT)
+    desk.hear(SHOP, [Ask("1x1x1", 400, 10**9)], NOW)
+    desk.hear(SHOP, [Ask("1x1x1", 900, 10**9)], NOW + 1.0)
     then = {name: made.priced.neutral for name, made in priced(desk, NOW + HOUR_S).items()}
     assert then[SHOP] > first[SHOP] + 0.2
     assert then[MINER] == first[MINER]

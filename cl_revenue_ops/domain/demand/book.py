@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from cl_revenue_ops.domain.demand import belief, peer, pool, posterior, season, shadow
+from cl_revenue_ops.domain.demand import belief, peer, pool, posterior, rivals, season, shadow
 from cl_revenue_ops.domain.demand.belief import Belief
 from cl_revenue_ops.domain.demand.curve import FloatArray
 from cl_revenue_ops.domain.demand.peer import Arrival, Evidence, PeerDemand, Stretch
 from cl_revenue_ops.domain.demand.pool import Pool
 from cl_revenue_ops.domain.demand.posterior import Posterior, Prior
+from cl_revenue_ops.domain.demand.rivals import Ask, Noise, Rivals
 from cl_revenue_ops.domain.demand.season import Season
 from cl_revenue_ops.domain.demand.shadow import Mix, Multipliers
 from cl_revenue_ops.domain.fees.surprise import p_high, p_low
@@ -24,8 +25,6 @@ QUOTE_SD: Final = 1.0
 FOUND_SD: Final = 0.8
 NOTHING_SD: Final = 1.3
 NOWHERE_PPM: Final = 200.0
-FOLLOW: Final = 0.8
-QUOTE_MOVED: Final = 0.05
 PRIOR_SHAPE: Final = 0.05
 MIX_WEIGHT: Final = 4.0
 STEEPNESS_MOVED: Final = 0.02
@@ -95,6 +94,8 @@ class DemandBook:
     values: dict[str, tuple[float, float]] = field(default_factory=dict)
     learned_s: float | None = None
     surprises: dict[str, Surprise] = field(default_factory=dict)
+    rivals: dict[str, Rivals] = field(default_factory=dict)
+    noise: Noise = field(default_factory=Noise)
 
     def meet(self, peer_id: str, birth: Birth) -> None:
         """Begin to learn of a destination; one that is known already is left as it is."""
@@ -112,19 +113,17 @@ class DemandBook:
         centre = sum(value * weight for value, weight in told) / precision
         steepness = self.pool.steepness
         prior = Prior(centre, precision**-0.5, birth.rate_msat, PRIOR_SHAPE, steepness)
-        self.peers[peer_id] = PeerDemand(log_quote=quote)
+        self.peers[peer_id] = PeerDemand()
         self.posteriors[peer_id] = posterior.initial(prior)
 
-    def hear_quote(self, peer_id: str, quote_ppm: float) -> None:
-        """Rivals quote this price into a peer now: its price follows by a part of their move."""
-        known, log_quote = self.peers[peer_id], float(np.log(max(quote_ppm, 1.0)))
-        if known.log_quote is not None:
-            move = log_quote - known.log_quote
-            if abs(move) < QUOTE_MOVED:
-                return
-            moved = posterior.shifted(self.posteriors[peer_id], FOLLOW * move)
-            self.posteriors[peer_id] = moved
-        self.peers[peer_id] = replace(known, log_quote=log_quote)
+    def hear(self, peer_id: str, asks: Iterable[Ask], now_s: float) -> None:
+        """This is what rivals ask into a peer now: its price follows where they have moved."""
+        before = self.rivals.get(peer_id, Rivals())
+        after, self.noise = rivals.read(before, asks, self.noise, now_s)
+        self.rivals[peer_id] = after
+        move = after.level - before.level
+        if move and peer_id in self.posteriors:
+            self.posteriors[peer_id] = posterior.shifted(self.posteriors[peer_id], move)
 
     def ask(self, peer_id: str, ppm: int, base_msat: int, at_s: float) -> None:
         """This is what our channels to a peer ask since `at_s` at the latest."""
@@ -132,7 +131,7 @@ class DemandBook:
 
     def forget(self, peer_id: str) -> None:
         """Let go of a destination."""
-        for table in (self.peers, self.posteriors, self.values, self.surprises):
+        for table in (self.peers, self.posteriors, self.values, self.surprises, self.rivals):
             table.pop(peer_id, None)
 
     # -- learning -----------------------------------------------------------------------------
@@ -167,7 +166,9 @@ class DemandBook:
                 self.peers[name], place, arrivals.get(name, ()), stretch, size
             )
             found.append(one)
-        law = posterior.drifted(posterior.stacked([self.posteriors[n] for n in names]), days)
+        led = [rivals.leads(self.rivals.get(name)) for name in names]
+        law = posterior.stacked([self.posteriors[name] for name in names])
+        law = posterior.drifted(law, days, np.array(led, dtype=bool))
         exposed = posterior.exposure(len(names), [o for one in found for o in one.offered])
         hoped = posterior.expected(law, exposed)
         self._judge(names, found, hoped)

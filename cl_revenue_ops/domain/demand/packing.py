@@ -12,6 +12,7 @@ from cl_revenue_ops.domain.demand.curve import CELLS, STEEPNESS
 from cl_revenue_ops.domain.demand.peer import Asked, PeerDemand, Window
 from cl_revenue_ops.domain.demand.pool import Pool
 from cl_revenue_ops.domain.demand.posterior import Posterior, Single
+from cl_revenue_ops.domain.demand.rivals import Known, Noise, Rivals
 
 VERSION: Final = 1
 
@@ -43,7 +44,6 @@ def _floats(text: str) -> Single:
 def peer_to_row(peer: PeerDemand) -> dict[str, Any]:
     """Return what is kept beside a posterior as plain JSON values."""
     return {
-        "log_quote": peer.log_quote,
         "size_sum_msat": peer.size_sum_msat,
         "size_count": peer.size_count,
         "entered": dict(peer.entered),
@@ -58,7 +58,6 @@ def peer_to_row(peer: PeerDemand) -> dict[str, Any]:
 def peer_from_row(row: Mapping[str, Any]) -> PeerDemand:
     """Return what `peer_to_row` wrote; ValueError, TypeError or KeyError for anything else."""
     return PeerDemand(
-        log_quote=None if row["log_quote"] is None else _number(row["log_quote"]),
         size_sum_msat=_number(row["size_sum_msat"]),
         size_count=_number(row["size_count"]),
         entered={str(name): _number(msat) for name, msat in dict(row["entered"]).items()},
@@ -70,6 +69,26 @@ def peer_from_row(row: Mapping[str, Any]) -> PeerDemand:
         refused_at_s=_number(row["refused_at_s"]),
         window=Window(*map(_number, row["window"])),
     )
+
+
+def rivals_to_row(rivals: Rivals) -> dict[str, Any]:
+    """Return the rivals into a destination as plain JSON values."""
+    known = {scid: list(one) for scid, one in rivals.known.items()}
+    return {**rivals._asdict(), "known": known}
+
+
+def rivals_from_row(row: Mapping[str, Any]) -> Rivals:
+    """Return what `rivals_to_row` wrote; ValueError, TypeError or KeyError for anything else."""
+    known = {str(scid): Known(*map(_number, one)) for scid, one in dict(row["known"]).items()}
+    return Rivals(known, *(_number(row[name]) for name in ("level", "live", "read_s")))
+
+
+def noise_from_row(row: list[Any]) -> Noise:
+    """Return the noise of rivals' moves; ValueError or TypeError where it is none."""
+    squares, weight = map(_number, row)
+    if min(squares, weight) <= 0.0:
+        raise ValueError("sums of which no mean can be taken")
+    return Noise(squares, weight)
 
 
 def pool_to_row(pool: Pool) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Final, NamedTuple
 
 from cl_revenue_ops.domain.demand.curve import log_fee
@@ -22,6 +23,9 @@ MOST_SIZES: Final = 4.0
 DAY_S: Final = 86_400.0
 FORGOTTEN_MSAT: Final = 1_000.0
 MOST_ENTRIES: Final = 64
+# Of ln amounts; public figures and the market's range lie about it.
+AMOUNT_SD: Final = 1.2
+_STANDARD: Final = NormalDist()
 
 
 class Asked(NamedTuple):
@@ -64,11 +68,9 @@ class PeerDemand:
     """What is kept of a destination. Sizes and entries fade; `seen` counts forwards for ever.
 
     `entered` is the settled volume (msat) by the peer it entered from, as of `sized_s`.
-    `refused_at_s` is the last refusal. `log_quote` is the quote (ln ppm) that the posterior already
-    knows of.
+    `refused_at_s` is the last refusal.
     """
 
-    log_quote: float | None = None
     size_sum_msat: float = 0.0
     size_count: float = 0.0
     entered: Mapping[str, float] = field(default_factory=dict)
@@ -82,6 +84,25 @@ class PeerDemand:
 def size_msat(peer: PeerDemand, usual_msat: float) -> float:
     """Return the mean amount of its forwards, leaning on the node's until it has its own."""
     return (peer.size_sum_msat + SIZE_WEIGHT * usual_msat) / (peer.size_count + SIZE_WEIGHT)
+
+
+def fitting(room_msat: float, size_msat: float, capacity_msat: float) -> float:
+    """Return the part of the usual volume whose amounts fit into `room_msat`, 0 to 1.
+
+    Amounts are log-normal with mean `size_msat` and sd AMOUNT_SD in the log, of which the part
+    Phi((ln(room / mean) - sd^2 / 2) / sd) of the volume lies below a room. What half of the
+    channel has room for is all that is ever asked of it.
+    """
+    most_msat = 0.5 * capacity_msat
+    if room_msat >= most_msat:
+        return 1.0
+    if room_msat <= 0.0:
+        return 0.0
+    return round(_volume_below(room_msat / size_msat) / _volume_below(most_msat / size_msat), 4)
+
+
+def _volume_below(sizes: float) -> float:
+    return max(1e-9, _STANDARD.cdf((math.log(sizes) - 0.5 * AMOUNT_SD**2) / AMOUNT_SD))
 
 
 def effective_log_fee(ppm: int, base_msat: int, amount_msat: float) -> float:

@@ -21,8 +21,10 @@ from cl_revenue_ops.domain.demand.curve import (
 
 # How far things move by themselves, in the log: per sqrt(day), and the size of a jump.
 PRICE_DRIFT: Final = 0.08
+LED_DRIFT: Final = 0.04
 RATE_DRIFT: Final = 0.10
 JUMPS_PER_DAY: Final = 1.0 / 40.0
+LED_JUMPS_PER_DAY: Final = 1.0 / 200.0
 JUMP_SD: Final = 0.8
 LEAST_SHAPE: Final = 0.02
 _TINY: Final = 1e-300
@@ -30,6 +32,7 @@ _NOTHING: Final = 1e-14
 _LEAST_RATE: Final = 1.0
 
 Single = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
 
 
 class Seen(NamedTuple):
@@ -182,25 +185,34 @@ def _spread_matrix() -> FloatArray:
 _JUMP = _spread_matrix()
 
 
-def drifted(posterior: Posterior, days: float) -> Posterior:
+def drifted(posterior: Posterior, days: float, led: BoolArray | None = None) -> Posterior:
     """Return the posterior `days` later, nothing seen: wider, and prices may have jumped.
 
     ln c diffuses by PRICE_DRIFT per sqrt(day); at JUMPS_PER_DAY it jumps by JUMP_SD; the rate's
-    coefficient of variation grows by RATE_DRIFT per sqrt(day).
+    coefficient of variation grows by RATE_DRIFT per sqrt(day). In the rows that are `led` rivals
+    have told of their moves, and the price goes its own way by less.
     """
     if days <= 0.0 or not len(posterior):
         return posterior
     both = _both(posterior)
-    part = 0.5 * PRICE_DRIFT**2 * days / LOG_PRICE_STEP**2
+    moved = _move(days, PRICE_DRIFT, JUMPS_PER_DAY) @ both
+    if led is not None and led.any():
+        moved[led] = _move(days, LED_DRIFT, LED_JUMPS_PER_DAY) @ both[led]
+    shape = posterior.shape.astype(np.float64)
+    return _parted(moved, shape / (1.0 + shape * RATE_DRIFT**2 * days))
+
+
+def _move(days: float, drift: float, jumps_per_day: float) -> FloatArray:
+    """How weight moves between the prices of the grid: shape (PRICES, PRICES)."""
+    part = 0.5 * drift**2 * days / LOG_PRICE_STEP**2
     times = max(1, int(np.ceil(part / 0.25)))
     step = np.eye(PRICES) * (1.0 - 2.0 * part / times)
     step += (np.eye(PRICES, k=1) + np.eye(PRICES, k=-1)) * part / times
     step[0, 0] += part / times
     step[-1, -1] += part / times
-    jump = 1.0 - np.exp(-JUMPS_PER_DAY * days)
-    move = (1.0 - jump) * np.linalg.matrix_power(step, times) + jump * _JUMP
-    shape = posterior.shape.astype(np.float64)
-    return _parted(move @ both, shape / (1.0 + shape * RATE_DRIFT**2 * days))
+    jump = 1.0 - np.exp(-jumps_per_day * days)
+    move: FloatArray = (1.0 - jump) * np.linalg.matrix_power(step, times) + jump * _JUMP
+    return move
 
 
 def shifted(posterior: Posterior, log_ratio: float) -> Posterior:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ from cl_revenue_ops.domain.fees.facts import (
     channel_facts,
     finite,
 )
+from cl_revenue_ops.domain.fees.prior import Quote, asks_of, prior_price
 from cl_revenue_ops.domain.fees.quote_book import Asked
 from messages.channels import ChannelEntry, ChannelFact
 
@@ -84,6 +85,11 @@ class FeeBook:
     def state(self, channel_id: str) -> ChannelFeeState:
         """The kept state of a channel; a fresh one where there is none."""
         return self.states.get(channel_id) or ChannelFeeState()
+
+    def hear(self, peer_id: str, quotes: Sequence[Quote], ours: str, at_s: float) -> None:
+        """Take in what gossip shows of the channels into a peer; `ours` is our node's id."""
+        self.quotes[peer_id] = Asked(at_s, prior_price(quotes, ours))
+        self.desk.hear(peer_id, asks_of(quotes, ours), at_s)
 
     def decide(self, fact: ChannelFact, situation: Situation) -> FeeDecision:
         """Decide one channel's fee and keep the state that follows."""

@@ -15,6 +15,7 @@ from cl_revenue_ops.domain.demand import packing, peer, season
 from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Stock
 from cl_revenue_ops.domain.demand.peer import Arrival
 from cl_revenue_ops.domain.demand.price import BANDS, Asked, Draw, price_all
+from cl_revenue_ops.domain.demand.rivals import Ask, Rivals
 from cl_revenue_ops.domain.fees import aimd
 from cl_revenue_ops.domain.fees.aimd import AimdState
 from cl_revenue_ops.domain.fees.facts import Market, PriorPrice, finite
@@ -30,6 +31,7 @@ NO_LIQUIDITY: Final = 0x1007
 DEFAULT_POLICIES: Final = ((10, 1_000), (1, 1_000), (10, 1), (1, 1))
 TRUST_BOUNDS: Final = (0.25, 1.5)
 DAY_S: Final = 86_400.0
+NOTHING: Final = Carrying(0.0, 0.0)
 # Stands in the watch for the time in which anybody watched at all.
 EVERYONE: Final = ""
 _STANDARD: Final = NormalDist()
@@ -56,13 +58,12 @@ class PricingDesk:
     # -- watching -----------------------------------------------------------------------------
 
     def look(self, facts: Iterable[ChannelFact], at_s: float) -> None:
-        """Take in a reading of all channels: which peers could be sent a usual forward."""
-        carrying = {EVERYONE: Carrying(True, True)}
+        """Take in a reading of all channels: what part of the usual could go."""
+        carrying = {EVERYONE: Carrying(1.0, 1.0)}
         for fact in facts:
-            before = carrying.get(fact.peer_id, Carrying(False, False))
-            now = self._carries(fact)
+            before, now = carrying.get(fact.peer_id, NOTHING), self._carries(fact)
             carrying[fact.peer_id] = Carrying(
-                before.inwards or now.inwards, before.outwards or now.outwards
+                max(before.inwards, now.inwards), max(before.outwards, now.outwards)
             )
         if self.watch.read_s is not None and at_s < self.watch.read_s - watch.GAP_S:
             # So old is no reading that is told late: the clock was set back.
@@ -71,29 +72,29 @@ class PricingDesk:
             self.watch = watch.read(self.watch, carrying, at_s)
 
     def _carries(self, fact: ChannelFact) -> Carrying:
-        """Whether a usual forward could enter and leave by a channel."""
+        """Which part of the usual volume could enter and leave by a channel."""
         if not usable(fact):
-            return Carrying(False, False)
+            return NOTHING
+        usual, capacity = self.demand.pool.size_msat, fact.capacity_msat
         known = self.demand.peers.get(fact.peer_id)
-        usual = self.demand.pool.size_msat
         typical = usual if known is None else peer.size_msat(known, usual)
-        largest = 0.5 * fact.capacity_msat
-        leaving = max(min(typical, largest), fact.htlc_min_msat, 1)
-        return Carrying(
-            fact.htlcs_in < fact.slots_in and fact.receivable_msat >= max(min(usual, largest), 1),
-            fact.htlcs_out < fact.slots_out and fact.spendable_msat >= leaving,
-        )
+        into = peer.fitting(fact.receivable_msat, usual, capacity)
+        out = peer.fitting(fact.spendable_msat, typical, capacity)
+        has_room = fact.htlcs_out < fact.slots_out and fact.spendable_msat >= fact.htlc_min_msat
+        return Carrying(into if fact.htlcs_in < fact.slots_in else 0.0, out if has_room else 0.0)
+
+    def hear(self, peer_id: str, asks: Iterable[Ask], at_s: float) -> None:
+        """Take in what rivals ask into a peer by gossip."""
+        self.demand.hear(peer_id, asks, at_s)
 
     def meet(
         self, facts: Iterable[ChannelFact], priors: Mapping[str, PriorPrice], target_flow_msat: int
     ) -> None:
-        """Begin to learn of peers that are new, and hear what rivals quote into the others."""
+        """Begin to learn of peers that are new, from what rivals quote and the fee found."""
         for fact in facts:
-            prior = priors.get(fact.peer_id)
             if fact.peer_id in self.demand.peers:
-                if prior is not None:
-                    self.demand.hear_quote(fact.peer_id, prior.ppm)
                 continue
+            prior = priors.get(fact.peer_id)
             found = None
             policy = (fact.fee_ppm, fact.fee_base_msat)
             if None not in policy and policy not in DEFAULT_POLICIES:
@@ -188,7 +189,8 @@ class PricingDesk:
     def forget(self, entries: Iterable[ChannelEntry]) -> None:
         """Let go of peers without any of these channels."""
         kept = {entry.peer_id for entry in entries}
-        for peer_id in [peer_id for peer_id in self.demand.peers if peer_id not in kept]:
+        known = (*self.demand.peers, *self.demand.rivals)
+        for peer_id in [peer_id for peer_id in dict.fromkeys(known) if peer_id not in kept]:
             self.demand.forget(peer_id)
             for table in (self.draws, self.aimd, self.markets):
                 table.pop(peer_id, None)
@@ -201,6 +203,7 @@ class PricingDesk:
             "cursor": self.cursor,
             "learned_s": self.demand.learned_s,
             "pool": packing.pool_to_row(self.demand.pool),
+            "noise": list(self.demand.noise),
             "season": season.to_row(self.demand.season),
             "watch": watch.to_row(self.watch),
         }
@@ -208,13 +211,14 @@ class PricingDesk:
     def read_header(self, row: Mapping[str, Any], now_s: float) -> None:
         """Take in what `header` gave; anything else raises (as `read` does) and changes nothing."""
         pool, seasons = packing.pool_from_row(row["pool"]), season.from_row(row["season"])
+        noise = packing.noise_from_row(row["noise"])
         watched = watch.not_after(watch.from_row(row["watch"]), now_s)
         learned_s, cursor = row["learned_s"], row["cursor"]
         if isinstance(cursor, bool) or not isinstance(cursor, int):
             raise TypeError("a cursor is a whole number")
         learned_s = None if learned_s is None else min(float(finite(learned_s)), now_s)
         self.demand.learned_s = learned_s
-        self.demand.pool, self.demand.season = pool, seasons
+        self.demand.pool, self.demand.season, self.demand.noise = pool, seasons, noise
         self.watch, self.cursor = watched, cursor
 
     def pack(self) -> dict[str, str]:
@@ -226,6 +230,7 @@ class PricingDesk:
         return {
             "posterior": packing.posterior_to_row(self.demand.posteriors[peer_id]),
             "peer": packing.peer_to_row(self.demand.peers[peer_id]),
+            "rivals": packing.rivals_to_row(self.demand.rivals.get(peer_id, Rivals())),
             "value": list(self.demand.values.get(peer_id, (0.0, 0.0))),
             "draw": None if draw is None else list(draw),
             "aimd": list(aimd.state_to_row(self.aimd.get(peer_id, AimdState()))),
@@ -240,11 +245,12 @@ class PricingDesk:
         row = jsontext.loads(text)
         known = packing.peer_from_row(row["peer"])
         law = packing.posterior_from_row(row["posterior"])
+        rivals = packing.rivals_from_row(row["rivals"])
         scarce, full = (float(finite(value)) for value in row["value"])
         draw = None if row["draw"] is None else _draw(row["draw"])
         state = aimd.state_from_row(row["aimd"])
         self.demand.peers[peer_id], self.demand.posteriors[peer_id] = known, law
-        self.demand.values[peer_id] = (scarce, full)
+        self.demand.values[peer_id], self.demand.rivals[peer_id] = (scarce, full), rivals
         self.aimd[peer_id] = state
         if draw is not None:
             self.draws[peer_id] = draw

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from cl_revenue_ops.domain.demand.rivals import Ask
 from cl_revenue_ops.domain.fees.facts import PriorPrice
 
 TYPICAL_MSAT = 100_000_000
@@ -65,6 +66,15 @@ def prior_price(
     kept = _trimmed(prices)
     spread = _deviation(kept) if len(kept) >= 3 else UNKNOWN_SPREAD
     return PriorPrice(round(math.exp(_median(kept)), 3), round(spread, 4), len(kept))
+
+
+def asks_of(quotes: Iterable[Quote], own_node_id: str) -> list[Ask]:
+    """Return what rivals ask for the amount alone, channel by channel."""
+    return [
+        Ask(quote.scid, quote.fee_ppm, quote.capacity_msat)
+        for quote in quotes
+        if quote.source != own_node_id and quote.active and quote.capacity_msat > 0
+    ]
 
 
 def _trimmed(prices: Sequence[Weighed]) -> Sequence[Weighed]:
