@@ -20,9 +20,9 @@ class Attacker:
     """Watches the fees that one channel broadcasts and drains it at its lowest of three days.
 
     Once an hour from day 5 on: if no fee of the last three days was lower than the present one,
-    and it is not above what others charge into that peer, he sends all that the channel can carry
-    out over it. He brings it back where it is worth least to us: in over the channel with room
-    whose peer pays worst. He pays what is asked; his fees are revenue.
+    dear or not, he sends all that the channel can carry out over it. He brings it back where it is
+    worth least to us: in over the channel with room whose peer pays worst. He pays what is asked;
+    his fees are revenue.
     """
 
     def __init__(self, driver: MarketDriver) -> None:
@@ -53,10 +53,7 @@ class Attacker:
         seen = [channel.policy_at(at_s - REMEMBERS_S)]
         seen += [policy for since_s, policy in channel.policies if since_s > at_s - REMEMBERS_S]
         asked_msat = channel.policy.fee_msat(amount_msat)
-        peer = self._driver.market.channels[self._target].peer
-        ceiling_msat = amount_msat * self._driver.market.level_ppm(peer, at_s) / 1e6
-        lowest_msat = min(policy.fee_msat(amount_msat) for policy in seen)
-        return asked_msat <= min(lowest_msat, ceiling_msat)
+        return asked_msat <= min(policy.fee_msat(amount_msat) for policy in seen)
 
     def _drain(self, channel: Channel, at_s: float) -> None:
         for _ in range(4 * PARTS):

@@ -10,10 +10,10 @@ from messages.channels import ChannelFact
 
 
 class Carrying(NamedTuple):
-    """Whether a channel could carry inwards and outwards; or which part of what comes, 0 to 1."""
+    """Whether a channel could carry a typical forward inwards and outwards."""
 
-    inwards: float
-    outwards: float
+    inwards: bool
+    outwards: bool
 
 
 def carrying(fact: ChannelFact, state: FlowState, parameters: FlowParameters) -> Carrying:
@@ -37,10 +37,9 @@ def carrying(fact: ChannelFact, state: FlowState, parameters: FlowParameters) ->
     )
 
 
-def exposure_s(before: float, after: float, interval_s: float) -> float:
+def exposure_s(before: bool, after: bool, interval_s: float) -> float:
     """Return the seconds of an interval in which it could carry, from readings at both ends.
 
-    All of it where both say yes, half where they differ, nothing where both say no; a part of what
-    comes counts as a part of the time.
+    All of it where both say yes, half where they differ, nothing where both say no.
     """
     return max(0.0, interval_s) * 0.5 * (before + after)

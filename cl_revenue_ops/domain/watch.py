@@ -91,17 +91,10 @@ def from_row(row: list[Any]) -> Watch:
     read_s, carrying, running, ended = row
     return Watch(
         None if read_s is None else finite(read_s),
-        {key: Carrying(*map(_part, value)) for key, value in carrying.items()},
+        {key: Carrying(*map(bool, value)) for key, value in carrying.items()},
         _unflat(running),
         tuple(Stretch(finite(end_s), _unflat(exposure)) for end_s, exposure in ended),
     )
-
-
-def _part(value: float) -> float:
-    part = float(value)
-    if not 0.0 <= part <= 1.0:
-        raise ValueError(f"no part of anything: {value}")
-    return part
 
 
 def stretch_of(stretches: Iterable[Stretch], at_s: float) -> int:

@@ -187,6 +187,7 @@ def test_the_undamaged_row_is_read() -> None:
     "damage",
     [
         {"pool": None}, {"pool": [99]}, {"season": None}, {"season": [[0.0]] * 4},
+        {"noise": None}, {"noise": [1.0]}, {"fitted": None}, {"fitted": {"them": [1.0]}},
         {"watch": None}, {"watch": [1.0, {}, {}]}, {"cursor": None}, {"cursor": 1.5},
         {"cursor": True}, {"learned_s": "x"}, {"learned_s": float("nan")},
         {"learned_s": float("inf")},

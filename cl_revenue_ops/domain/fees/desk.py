@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cl_revenue_ops.domain import jsontext, watch
 from cl_revenue_ops.domain.channels import usable
@@ -31,7 +31,6 @@ NO_LIQUIDITY: Final = 0x1007
 DEFAULT_POLICIES: Final = ((10, 1_000), (1, 1_000), (10, 1), (1, 1))
 TRUST_BOUNDS: Final = (0.25, 1.5)
 DAY_S: Final = 86_400.0
-NOTHING: Final = Carrying(0.0, 0.0)
 # Stands in the watch for the time in which anybody watched at all.
 EVERYONE: Final = ""
 _STANDARD: Final = NormalDist()
@@ -40,12 +39,20 @@ Uniform = Callable[[str, int], float]
 """A draw from [0, 1) that depends on nothing but a purpose and a number."""
 
 
+class Fit(NamedTuple):
+    """Which part of the usual volume has room to come `into` a peer's channels and go `out`."""
+
+    into: float
+    out: float
+
+
 @dataclass
 class PricingDesk:
     """Beliefs, draws and AIMD by peer_id, the watch over who could carry, and the log's cursor.
 
-    `markets` is the outcome of the last pricing, by peer_id. What is stored comes back exactly:
-    the next pricing is the same.
+    `markets` is the outcome of the last pricing, by peer_id. `fits` is what the last reading had
+    room for, `fitted` what there was when last was learned. What is stored comes back exactly: the
+    next pricing is the same.
     """
 
     demand: DemandBook = field(default_factory=DemandBook)
@@ -54,34 +61,36 @@ class PricingDesk:
     watch: Watch = field(default_factory=Watch)
     cursor: int = 0
     markets: dict[str, Market] = field(default_factory=dict)
+    fits: Mapping[str, Fit] = field(default_factory=dict)
+    fitted: Mapping[str, Fit] = field(default_factory=dict)
 
     # -- watching -----------------------------------------------------------------------------
 
     def look(self, facts: Iterable[ChannelFact], at_s: float) -> None:
-        """Take in a reading of all channels: what part of the usual could go."""
-        carrying = {EVERYONE: Carrying(1.0, 1.0)}
+        """Take in a reading of all channels: which peers could be traded with, and what fits."""
+        carrying, fits = {EVERYONE: Carrying(True, True)}, dict[str, Fit]()
         for fact in facts:
-            before, now = carrying.get(fact.peer_id, NOTHING), self._carries(fact)
-            carrying[fact.peer_id] = Carrying(
-                max(before.inwards, now.inwards), max(before.outwards, now.outwards)
+            name, now = fact.peer_id, _carries(fact)
+            before = carrying.get(name, Carrying(False, False))
+            carrying[name] = Carrying(
+                before.inwards or now.inwards, before.outwards or now.outwards
             )
+            fits[name] = _larger(fits.get(name, Fit(0.0, 0.0)), self._fit(fact))
+        self.fits = fits
         if self.watch.read_s is not None and at_s < self.watch.read_s - watch.GAP_S:
             # So old is no reading that is told late: the clock was set back.
             self.watch = watch.not_after(self.watch, at_s)
         if self.watch.read_s is None or at_s >= self.watch.read_s:
             self.watch = watch.read(self.watch, carrying, at_s)
 
-    def _carries(self, fact: ChannelFact) -> Carrying:
-        """Which part of the usual volume could enter and leave by a channel."""
-        if not usable(fact):
-            return NOTHING
+    def _fit(self, fact: ChannelFact) -> Fit:
         usual, capacity = self.demand.pool.size_msat, fact.capacity_msat
         known = self.demand.peers.get(fact.peer_id)
         typical = usual if known is None else peer.size_msat(known, usual)
-        into = peer.fitting(fact.receivable_msat, usual, capacity)
-        out = peer.fitting(fact.spendable_msat, typical, capacity)
-        has_room = fact.htlcs_out < fact.slots_out and fact.spendable_msat >= fact.htlc_min_msat
-        return Carrying(into if fact.htlcs_in < fact.slots_in else 0.0, out if has_room else 0.0)
+        return Fit(
+            peer.fitting(fact.receivable_msat, usual, capacity),
+            peer.fitting(fact.spendable_msat, typical, capacity),
+        )
 
     def hear(self, peer_id: str, asks: Iterable[Ask], at_s: float) -> None:
         """Take in what rivals ask into a peer by gossip."""
@@ -154,9 +163,34 @@ class PricingDesk:
             arrivals[out].append(
                 Arrival(row.at_s, entered, row.out_msat, fee_msat, not refused, weight, watched)
             )
-        carried_s, open_share = _carried(stretches)
+        carried_s, open_share = self._fitted(*_carried(stretches))
         self.demand.learn(arrivals, carried_s, now_s, open_share)
         self._give_way(now_s, 0.0 if before_s is None else now_s - before_s)
+
+    def _fitted(
+        self, carried_s: Mapping[str, float], open_share: Mapping[str, float]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """What was carried and open, by the part of the usual volume that fitted.
+
+        The mean of what fits now and what did the last time: both at a cycle, so that readings in
+        between, of which a restart makes more, change nothing.
+        """
+        if not carried_s:
+            # No time has passed: a cycle that was cut off begins anew.
+            return {}, {}
+        before, self.fitted = self.fitted, self.fits
+        mean = {
+            name: Fit(
+                *(0.5 * (was + now) for was, now in zip(before.get(name, fit), fit, strict=True))
+            )
+            for name, fit in self.fits.items()
+        }
+        all_of_it = Fit(1.0, 1.0)
+        leaving = {name: s * mean.get(name, all_of_it).out for name, s in carried_s.items()}
+        entering = {
+            name: part * mean.get(name, all_of_it).into for name, part in open_share.items()
+        }
+        return leaving, entering
 
     def _give_way(self, now_s: float, since_s: float) -> None:
         for peer_id in self.demand.peers:
@@ -206,6 +240,7 @@ class PricingDesk:
             "noise": list(self.demand.noise),
             "season": season.to_row(self.demand.season),
             "watch": watch.to_row(self.watch),
+            "fitted": {name: list(fit) for name, fit in self.fitted.items()},
         }
 
     def read_header(self, row: Mapping[str, Any], now_s: float) -> None:
@@ -213,13 +248,14 @@ class PricingDesk:
         pool, seasons = packing.pool_from_row(row["pool"]), season.from_row(row["season"])
         noise = packing.noise_from_row(row["noise"])
         watched = watch.not_after(watch.from_row(row["watch"]), now_s)
+        fitted = {str(name): Fit(*map(finite, fit)) for name, fit in row["fitted"].items()}
         learned_s, cursor = row["learned_s"], row["cursor"]
         if isinstance(cursor, bool) or not isinstance(cursor, int):
             raise TypeError("a cursor is a whole number")
         learned_s = None if learned_s is None else min(float(finite(learned_s)), now_s)
         self.demand.learned_s = learned_s
         self.demand.pool, self.demand.season, self.demand.noise = pool, seasons, noise
-        self.watch, self.cursor = watched, cursor
+        self.watch, self.cursor, self.fitted = watched, cursor, fitted
 
     def pack(self) -> dict[str, str]:
         """What is kept of each peer, for the store."""
@@ -257,6 +293,20 @@ class PricingDesk:
 
 
 AIMD_INTERVAL_S: Final = 1_800.0
+
+
+def _carries(fact: ChannelFact) -> Carrying:
+    """Whether anything at all could enter and leave by a channel."""
+    if not usable(fact):
+        return Carrying(False, False)
+    return Carrying(
+        fact.htlcs_in < fact.slots_in and fact.receivable_msat > 0,
+        fact.htlcs_out < fact.slots_out and fact.spendable_msat >= max(fact.htlc_min_msat, 1),
+    )
+
+
+def _larger(one: Fit, other: Fit) -> Fit:
+    return Fit(max(one.into, other.into), max(one.out, other.out))
 
 
 def _draw(row: Sequence[Any]) -> Draw:
