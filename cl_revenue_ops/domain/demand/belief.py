@@ -24,7 +24,7 @@ from cl_revenue_ops.domain.demand.curve import (
 )
 from cl_revenue_ops.domain.demand.posterior import Posterior
 
-MOST_CELLS: Final = 32
+MOST_CELLS: Final = 64
 WITHIN_CELL_VARIANCE: Final = LOG_PRICE_STEP**2 / 12.0
 DIGITS: Final = 4
 
