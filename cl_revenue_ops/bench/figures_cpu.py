@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cl_revenue_ops.bench.figures_table import NUMBER, SATS, Estimate, Figure, Row
-from cl_revenue_ops.domain.demand import price
 from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Stock, Worth
 from cl_revenue_ops.domain.demand.peer import Arrival
-from cl_revenue_ops.domain.demand.price import Draw
+from cl_revenue_ops.domain.demand.price import Asked, Draw, price_all
 
 PEERS = 1_000
 CYCLE_S = 1_800.0
@@ -56,10 +55,12 @@ class Load:
         return spent
 
     def _price(self, worths: dict[str, Worth], shares: list[float], z: list[float]) -> None:
-        for place, name in enumerate(self.names):
-            made = price.price(
-                worths[name], shares[place], self.draws.get(name), z[place], self.now_s
-            )
+        asked = [
+            Asked(worths[name], share, self.draws.get(name), fresh_z)
+            for name, share, fresh_z in zip(self.names, shares, z, strict=True)
+        ]
+        all_made = price_all(asked, self.now_s)
+        for place, (name, made) in enumerate(zip(self.names, all_made, strict=True)):
             self.draws[name] = made.draw
             self.fees_ppm[place] = max(1, round(float(np.exp(made.log_fee))))
 

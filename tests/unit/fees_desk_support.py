@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cl_revenue_ops.domain.demand.belief import mean_volume_at
+from cl_revenue_ops.domain.demand.belief import mean_volumes_at
 from cl_revenue_ops.domain.demand.curve import log_fee
 from cl_revenue_ops.domain.fees.desk import PricingDesk
 from cl_revenue_ops.domain.fees.facts import Market, PriorPrice
@@ -105,7 +105,7 @@ def watched(
 def volume_msat(desk: PricingDesk, peer_id: str, ppm: float = 300.0) -> float:
     """What is expected to leave to a peer in a day."""
     (told,) = desk.demand.believed([peer_id], NOW)
-    return mean_volume_at(told, log_fee(ppm))
+    return mean_volumes_at(told, [log_fee(ppm)])[0]
 
 
 def laws(desk: PricingDesk, peer_id: str = SHOP) -> list[list[float]]:

@@ -134,12 +134,12 @@ def test_the_volume_at_each_fee_is_the_mean_over_the_cells() -> None:
         ) / sum(found.weights)
         assert volumes[place] == pytest.approx(expected, rel=1e-9)
         at = float(LOG_FEES[place])
-        assert belief.mean_volume_at(found, at) == pytest.approx(expected, rel=1e-9)
+        assert belief.mean_volumes_at(found, [at])[0] == pytest.approx(expected, rel=1e-9)
         assert belief.volume_at(found, at).mid == pytest.approx(expected, rel=1e-9)
 
 
 def test_far_beyond_every_price_nothing_is_sold_and_nothing_overflows() -> None:
-    assert belief.mean_volume_at(told(3), 1e4) == pytest.approx(0.0, abs=1e-3)
+    assert belief.mean_volumes_at(told(3), [1e4])[0] == pytest.approx(0.0, abs=1e-3)
     assert belief.volumes_msat_per_day([]).shape == (0, FEES)
 
 
@@ -211,7 +211,7 @@ def test_known_demand_leaves_no_doubt() -> None:
     assert found.low == found.mid == found.high == pytest.approx(fee, rel=1e-3)
     sold = belief.volume_at(sure, math.log(fee))
     assert sold.low == sold.mid == sold.high == pytest.approx(6e8, rel=1e-3)
-    assert belief.mean_volume_at(sure, math.log(fee)) == pytest.approx(6e8, rel=1e-3)
+    assert belief.mean_volumes_at(sure, [math.log(fee)])[0] == pytest.approx(6e8, rel=1e-3)
     best = belief.bests([sure], np.zeros(1))[0]
     assert best.mean == pytest.approx(math.log(fee), abs=1e-3)
     assert best.sd == 0.0

@@ -232,7 +232,7 @@ def test_after_congestion_a_young_channel_steps_from_the_fee_before_it() -> None
 
 def test_a03_a_later_stage_that_raises_the_floor_fits_in_and_acts() -> None:
     def reflex(made: Context, draft: Draft) -> Ruling:
-        return Ruling(replace(draft, floor_ppm=900), True, reason("scarcity_off"))
+        return Ruling(draft._replace(floor_ppm=900), True, reason("scarcity_off"))
 
     course = alpha.run(context(facts()), (*SEQUENCE[:2], Stage("refill", reflex), *SEQUENCE[2:]))
     assert course.draft.ppm == 900

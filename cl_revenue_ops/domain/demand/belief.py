@@ -140,21 +140,16 @@ def bests(beliefs: Sequence[Belief], net_ppm: FloatArray) -> list[Best]:
     return [Best(*row) for row in zip(mean.tolist(), sd.tolist(), strict=True)]
 
 
-def mean_volume_at(belief: Belief, log_fee: float) -> float:
-    """Return the expected volume a day (msat) at a fee (ln ppm)."""
+def mean_volumes_at(belief: Belief, log_fees: Sequence[float]) -> list[float]:
+    """Return the expected volume a day (msat) at each fee (ln ppm)."""
     if belief.known:
-        return float(np.interp(log_fee, LOG_FEES, belief.known))
-    total = weight = 0.0
-    for place, share, rate in zip(belief.places, belief.weights, belief.rates, strict=True):
-        gap = CELL_STEEPNESS_LIST[place] * (log_fee - CELL_LOG_PRICE_LIST[place])
-        total += share * rate / (1.0 + math.exp(min(gap, 700.0)))
-        weight += share
-    return total / weight
-
-
-# Plain numbers: for a few dozen cells a loop is faster than arrays.
-CELL_LOG_PRICE_LIST: Final = tuple(CELL_LOG_PRICE.tolist())
-CELL_STEEPNESS_LIST: Final = tuple(CELL_STEEPNESS.tolist())
+        return [float(volume) for volume in np.interp(log_fees, LOG_FEES, belief.known)]
+    places = list(belief.places)
+    mass = np.array((belief.weights, belief.rates))
+    gap = CELL_STEEPNESS[places] * (np.array(log_fees)[:, None] - CELL_LOG_PRICE[places])
+    kept = (mass[0] * mass[1]) / (1.0 + np.exp(np.minimum(gap, 700.0)))
+    found: list[float] = (kept.sum(axis=1) / mass[0].sum()).tolist()
+    return found
 
 
 def volume_at(belief: Belief, log_fee: float) -> Interval:

@@ -40,8 +40,7 @@ class Context:
     in_force_ppm: int | None
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """The fee as it is being worked out: `asked_ppm` before and after bounds and rounding.
 
     `settled_by` names the stage that ended the pricing (pin, congestion); later prices stand back.

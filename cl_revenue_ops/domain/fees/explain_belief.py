@@ -9,15 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from cl_revenue_ops.domain.demand.belief import (
-    CELL_LOG_PRICE_LIST,
-    CELL_STEEPNESS_LIST,
     Belief,
     Interval,
     best_fee,
-    mean_volume_at,
+    mean_volumes_at,
     volume_at,
 )
-from cl_revenue_ops.domain.demand.curve import FloatArray, log_fee
+from cl_revenue_ops.domain.demand.curve import CELL_LOG_PRICE, CELL_STEEPNESS, FloatArray, log_fee
 from cl_revenue_ops.domain.demand.peer import effective_log_fee
 from cl_revenue_ops.domain.demand.price import (
     BAND_SLACK,
@@ -85,10 +83,12 @@ def belief(decision: FeeDecision) -> dict[str, object] | None:
 
 def curve(market: Market, around_ppm: int) -> list[dict[str, object]]:
     """What is expected at nine fees from a quarter of `around_ppm` to four times it."""
+    steps = [step / CURVE_STEPS for step in range(-CURVE_STEPS, CURVE_STEPS + 1)]
+    fees = [max(1.0, max(1, around_ppm) * CURVE_REACH**step) for step in steps]
+    volumes = mean_volumes_at(market.worth.belief, [log_fee(ppm) for ppm in fees])
     rows = []
-    for step in range(-CURVE_STEPS, CURVE_STEPS + 1):
-        ppm = max(1.0, max(1, around_ppm) * CURVE_REACH ** (step / CURVE_STEPS))
-        volume_sat = mean_volume_at(market.worth.belief, log_fee(ppm)) / SAT
+    for ppm, volume_msat in zip(fees, volumes, strict=True):
+        volume_sat = volume_msat / SAT
         over_ppm = ppm - market.priced.net_ppm
         rows.append(
             {
@@ -152,8 +152,8 @@ def _alternatives(held: Belief) -> dict[str, object] | None:
     if held.known:
         return None
     weight = np.array(held.weights) / sum(held.weights)
-    log_price = np.array([CELL_LOG_PRICE_LIST[place] for place in held.places])
-    steep = np.array([CELL_STEEPNESS_LIST[place] for place in held.places])
+    log_price = CELL_LOG_PRICE[list(held.places)]
+    steep = CELL_STEEPNESS[list(held.places)]
     low, high = weighted_quantiles(log_price, weight, (0.1, 0.9))
     price = Interval(math.exp(low), math.exp(float(weight @ log_price)), math.exp(high))
     low, high = weighted_quantiles(steep, weight, (0.1, 0.9))

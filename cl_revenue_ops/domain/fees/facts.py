@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from cl_revenue_ops.domain.demand.belief import mean_volume_at
+from cl_revenue_ops.domain.demand.belief import mean_volumes_at
 from cl_revenue_ops.domain.demand.book import Worth
 from cl_revenue_ops.domain.demand.price import Draw, Priced, price
 from messages.channels import ChannelFact
@@ -92,12 +93,16 @@ def market(
     return Market(worth, share, held, fresh_z, at_s, multiplier, priced)
 
 
-def expected_value_msat(market: Market, log_fee: float) -> float:
-    """Return what a fee (ln ppm) is expected to earn in a day over the value of the stock it
+def expected_values_msat(market: Market, log_fees: Sequence[float]) -> list[float]:
+    """Return what each fee (ln ppm) is expected to earn in a day over the value of the stock it
     sells, in msat.
     """
-    volume = mean_volume_at(market.worth.belief, log_fee)
-    return volume * (math.exp(log_fee) - market.priced.net_ppm) / 1e6
+    volumes = mean_volumes_at(market.worth.belief, log_fees)
+    net_ppm = market.priced.net_ppm
+    return [
+        volume * (math.exp(log_fee) - net_ppm) / 1e6
+        for volume, log_fee in zip(volumes, log_fees, strict=True)
+    ]
 
 
 class Spike(NamedTuple):

@@ -15,7 +15,7 @@ from cl_revenue_ops.domain.fees.facts import (
     ChannelFacts,
     ChannelFeeState,
     Fee,
-    expected_value_msat,
+    expected_values_msat,
 )
 from cl_revenue_ops.domain.fees.provenance import Hold, Whose, hold_left_s
 from cl_revenue_ops.domain.fees.wording import Reason, reason
@@ -96,11 +96,11 @@ def _gain_msat(context: Context, seen: Fee, wanted: Fee) -> float | None:
     if market is None:
         return None
     days = HOLD_S / DAY_S
-    greedy = expected_value_msat(market, market.priced.greedy)
-    staying = expected_value_msat(market, log_fee(float(seen.ppm)))
+    fees = (market.priced.greedy, log_fee(float(seen.ppm)), log_fee(float(wanted.ppm)))
+    greedy, staying, trying = expected_values_msat(market, fees)
     gain = greedy - staying
     if market.priced.draw.number != context.state.draws:
-        gain = max(gain, expected_value_msat(market, log_fee(float(wanted.ppm))))
+        gain = max(gain, trying)
     return max(0.0, gain) * days
 
 

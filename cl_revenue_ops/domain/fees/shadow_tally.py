@@ -13,13 +13,11 @@ import numpy as np
 
 from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.demand.belief import (
-    CELL_LOG_PRICE_LIST,
-    CELL_STEEPNESS_LIST,
     WITHIN_CELL_VARIANCE,
     Belief,
     Interval,
 )
-from cl_revenue_ops.domain.demand.curve import LOG_FEES, FloatArray
+from cl_revenue_ops.domain.demand.curve import CELL_LOG_PRICE, CELL_STEEPNESS, LOG_FEES, FloatArray
 from cl_revenue_ops.domain.demand.peer import effective_log_fee
 from cl_revenue_ops.domain.fees.explain_belief import weighted_quantiles
 from cl_revenue_ops.domain.fees.facts import DAY_S
@@ -223,8 +221,8 @@ def _by_cell(
         at = [float(np.interp(fee, LOG_FEES, held.known)) for fee in (wanted, seen)]
         gain = at[0] * (math.exp(wanted) - net_ppm) - at[1] * (math.exp(seen) - net_ppm)
         return np.array([gain]), np.array([1.0]), 0.0
-    price = np.array([CELL_LOG_PRICE_LIST[place] for place in held.places])
-    steep = np.array([CELL_STEEPNESS_LIST[place] for place in held.places])
+    price = CELL_LOG_PRICE[list(held.places)]
+    steep = CELL_STEEPNESS[list(held.places)]
     rate, weight = np.array(held.rates), np.array(held.weights)
 
     def earned(fee: float) -> FloatArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from cl_revenue_ops.domain.fees.alpha import Context, Draft, Ruling, Stage, neutral_ppm
 from cl_revenue_ops.domain.fees.congestion import slot_share
@@ -37,7 +36,7 @@ def congestion_stage(context: Context, draft: Draft) -> Ruling:
         )
         return Ruling(draft, False, calm)
     release = percent(p.congestion_release * p.htlc_congestion_threshold)
-    highest = replace(draft, asked_ppm=float(draft.ceiling_ppm), settled_by="congestion")
+    highest = draft._replace(asked_ppm=float(draft.ceiling_ppm), settled_by="congestion")
     why = reason("congested", **shown, release_pct=release, ppm=draft.ceiling_ppm)
     return Ruling(highest, True, why)
 
@@ -83,7 +82,7 @@ def scarcity_stage(context: Context, draft: Draft) -> Ruling:
         return Ruling(draft, False, reason("amnesty", share_pct=percent(share)))
     neutral = neutral_ppm(context)
     guard = neutral * multiplier
-    guarded = replace(draft, asked_ppm=guard, guard_ppm=guard)
+    guarded = draft._replace(asked_ppm=guard, guard_ppm=guard)
     why = reason("scarce", **shown, neutral_ppm=round(neutral, 1), multiplier=round(multiplier, 3))
     return Ruling(guarded, True, why)
 
@@ -106,12 +105,12 @@ def thompson_stage(context: Context, draft: Draft) -> Ruling:
         "entering_ppm": round(worth.entering_ppm, 1),
     }
     if asked < draft.guard_ppm:
-        guarded = replace(draft, asked_ppm=draft.guard_ppm)
+        guarded = draft._replace(asked_ppm=draft.guard_ppm)
         why = reason("draw_below_guard", **shown, guard_ppm=round(draft.guard_ppm, 1))
         return Ruling(guarded, False, why)
     alpha, sd = round(priced.alpha, 2), round(priced.sd, 2)
     why = reason("drawn", **shown, alpha=alpha, sd=sd, z=round(priced.draw.z, 2))
-    return Ruling(replace(draft, asked_ppm=asked), True, why)
+    return Ruling(draft._replace(asked_ppm=asked), True, why)
 
 
 def _first_price(context: Context, draft: Draft) -> Ruling:
@@ -119,12 +118,12 @@ def _first_price(context: Context, draft: Draft) -> Ruling:
     shown = round(price, 1)
     if price < draft.guard_ppm:
         why = reason("price_below_guard", guard_ppm=round(draft.guard_ppm, 1), price_ppm=shown)
-        return Ruling(replace(draft, asked_ppm=draft.guard_ppm), False, why)
+        return Ruling(draft._replace(asked_ppm=draft.guard_ppm), False, why)
     if prior is None:
         why = reason("price_found", price_ppm=shown)
     else:
         why = reason("price_of_quotes", price_ppm=shown, quotes=prior.quotes, spread=prior.spread)
-    return Ruling(replace(draft, asked_ppm=price), True, why)
+    return Ruling(draft._replace(asked_ppm=price), True, why)
 
 
 def aimd_stage(context: Context, draft: Draft) -> Ruling:
@@ -138,7 +137,7 @@ def aimd_stage(context: Context, draft: Draft) -> Ruling:
     why = reason(
         "counts_improbably_low", multiplier=round(market.multiplier, 3), ppm=round(lowered, 1)
     )
-    return Ruling(replace(draft, asked_ppm=lowered), lowered < draft.asked_ppm, why)
+    return Ruling(draft._replace(asked_ppm=lowered), lowered < draft.asked_ppm, why)
 
 
 def vegas_stage(context: Context, draft: Draft) -> Ruling:
@@ -163,13 +162,13 @@ def vegas_stage(context: Context, draft: Draft) -> Ruling:
     else:
         rates = {"sat_per_vb": round(spike.sat_per_vb, 1), "mean": round(spike.mean_sat_per_vb, 1)}
         why = reason("mempool_spike", **shown, **rates)
-    return Ruling(replace(draft, floor_ppm=floor), True, why)
+    return Ruling(draft._replace(floor_ppm=floor), True, why)
 
 
 def bounds_stage(context: Context, draft: Draft) -> Ruling:
     """From here on the fee is an integer between floor and ceiling."""
     ppm, asked = draft.ppm, round(draft.asked_ppm, 1)
-    held = replace(draft, asked_ppm=float(ppm))
+    held = draft._replace(asked_ppm=float(ppm))
     if math.floor(draft.asked_ppm + 0.5) < draft.floor_ppm:
         why = reason("raised_to_floor", asked_ppm=asked, floor_ppm=draft.floor_ppm)
         return Ruling(held, True, why)
@@ -197,7 +196,7 @@ def step_stage(context: Context, draft: Draft) -> Ruling:
     lowest = math.ceil(start / p.young_factor)
     highest = max(start + 1, math.floor(start * p.young_factor))
     asked = draft.ppm
-    limited = replace(draft, asked_ppm=float(max(lowest, min(highest, asked))))
+    limited = draft._replace(asked_ppm=float(max(lowest, min(highest, asked))))
     if limited.ppm == asked:
         why = reason("step_within", ppm=asked, factor=p.young_factor, from_ppm=start)
         return Ruling(limited, False, why)
