@@ -78,7 +78,7 @@ def known(fee: Fee = ORDINARY_FEE, **changes: Any) -> ChannelFeeState:
         observed_s=10 * DAY_S,
         decided_at_s=NOW - 1800.0,
     )
-    return replace(ordinary, **changes)
+    return ordinary._replace(**changes)
 
 
 def context(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,7 +171,7 @@ def test_the_price_never_lowers_the_scarcity_guard_nor_multiplies_again() -> Non
 
 
 def test_without_quotes_the_price_is_the_fee_found_at_first_contact() -> None:
-    state = replace(known(), found=Fee(137, 1000))
+    state = known()._replace(found=Fee(137, 1000))
     verdict = verdict_of("thompson", context(facts(), state))
     assert verdict.ppm == 137
     assert verdict.reason.code == "price_found"

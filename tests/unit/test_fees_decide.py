@@ -357,7 +357,7 @@ def test_a_fee_that_was_written_needs_no_second_write(
 ) -> None:
     """The same facts with the decided fee in force lead to nothing more, emergencies included."""
     state = data.draw(all_states(seen.fee))
-    grown = replace(state, observed_s=10 * DAY_S, congestion=CongestionState(False, 0, NOW))
+    grown = state._replace(observed_s=10 * DAY_S, congestion=CongestionState(False, 0, NOW))
     decision, after = decide(seen, grown, p, NOW)
     if decision.action == "set":
         again, _ = decide(replace(seen, fee=decision.target), written(after, NOW), p, NOW)

@@ -117,7 +117,7 @@ def test_to_learn_is_worth_at_most_what_the_fee_tried_out_is_expected_to_earn() 
 
 def test_before_demand_was_looked_at_nothing_is_known_of_a_gain() -> None:
     dear = FeeParameters(least_gain_msat=1e15)
-    found = replace(known(Fee(GREEDY_PPM, 0), updates_s=ONE_TODAY), found=Fee(400, 0))
+    found = known(Fee(GREEDY_PPM, 0), updates_s=ONE_TODAY)._replace(found=Fee(400, 0))
     assert once(GREEDY_PPM, found, dear, market=None)[0].action == "set"
     assert once(GREEDY_PPM, found, dear)[0].code == "small_gain"
 
@@ -126,7 +126,7 @@ def test_before_demand_was_looked_at_nothing_is_known_of_a_gain() -> None:
 
 
 def test_the_draw_is_counted_where_its_fee_comes_into_force_or_stands_already() -> None:
-    new = replace(known(Fee(250, 0)), draws=0)
+    new = known(Fee(250, 0))._replace(draws=0)
     decided = once(250, new)[1]
     assert (decided.draws, decided.target_draws) == (0, TAKEN)
     assert written(decided, NOW).draws == TAKEN
@@ -276,7 +276,7 @@ def test_where_a_writer_is_known_our_own_changes_are_no_emergencies() -> None:
     state = known(Fee(250, 0), draws=0)
     assert once(250, state, conditions=WITH_CLBOSS)[0].code == "worth_gossip"
     assert once(395, known(Fee(395, 0)), conditions=WITH_CLBOSS)[0].code == "small_change"
-    spent = replace(state, updates_s=SPENT)
+    spent = state._replace(updates_s=SPENT)
     assert once(250, spent, conditions=WITH_CLBOSS)[0].code == "budget_spent"
 
 

@@ -335,7 +335,7 @@ def test_with_a_market_neither_quotes_nor_the_fee_found_are_asked() -> None:
     for quoted, found in ((50.0, 60), (4000.0, 3000)):
         seen = facts(market=made, prior=PriorPrice(quoted, 1.0, 5))
         assert final(seen) == 412
-        state = replace(known(), found=Fee(found, 0))
+        state = known()._replace(found=Fee(found, 0))
         assert alpha.neutral_ppm(context(seen, state)) == neutral(made)
         assert alpha.neutral_ppm(context(replace(seen, market=None), state)) == quoted
         assert alpha.neutral_ppm(context(facts(), state)) == found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from cl_revenue_ops.domain import jsontext
@@ -122,8 +122,8 @@ class FeeBook:
         state = self.state(fact.channel_id)
         if None not in (fact.fee_ppm, fact.fee_base_msat, state.target):
             seen = Fee(fact.fee_ppm or 0, fact.fee_base_msat or 0)
-            self.states[fact.channel_id] = replace(
-                state, target=seen, confirmed=seen, foreign=None, foreign_since_s=None
+            self.states[fact.channel_id] = state._replace(
+                target=seen, confirmed=seen, foreign=None, foreign_since_s=None
             )
         return self.pins.pop(fact.channel_id, None) is not None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from cl_revenue_ops.domain.fees import alpha, congestion, gossip
@@ -161,8 +161,7 @@ def written(state: ChannelFeeState, now_s: float) -> ChannelFeeState:
     Whatever else is seen there from now on is another writer's.
     """
     updates_s = (*gossip.recent(state.updates_s, now_s), now_s)
-    return replace(
-        state,
+    return state._replace(
         confirmed=state.target,
         forced_by=state.target_forced_by,
         draws=state.target_draws,
@@ -175,14 +174,14 @@ def observe_slots(
 ) -> ChannelFeeState:
     """Take in a reading of the outgoing HTLC slots between two decisions."""
     sampled = congestion.sample(state.congestion, used, slots, at_s, parameters)
-    return replace(state, congestion=sampled)
+    return state._replace(congestion=sampled)
 
 
 def _settled(state: ChannelFeeState, seen: Fee | None) -> ChannelFeeState:
     """Learn from the fee that is seen whether the target has come into force."""
     if seen is None or state.target is None or seen == state.confirmed != state.target:
         return state
-    return replace(state, forced_by=state.target_forced_by if seen == state.target else None)
+    return state._replace(forced_by=state.target_forced_by if seen == state.target else None)
 
 
 def _observe(
@@ -195,8 +194,7 @@ def _observe(
     sampled = observe_slots(state, facts.htlcs_out, facts.slots_out, facts.sampled_at_s, p)
     since_s = 0.0 if state.decided_at_s is None else max(0.0, now_s - state.decided_at_s)
     watched_s = min(since_s, p.longest_gap_s) if usable(facts) else 0.0
-    return replace(
-        sampled,
+    return sampled._replace(
         observed_s=state.observed_s + watched_s,
         decided_at_s=now_s,
         updates_s=gossip.recent(state.updates_s, now_s),
@@ -218,15 +216,14 @@ def _after(
     if seen is None:
         return state
     if state.target is None:
-        state = replace(state, found=seen, target=seen, confirmed=seen)
+        state = state._replace(found=seen, target=seen, confirmed=seen)
     if hold is not None and (decision.blockers or decision.code == "foreign_fee_held"):
-        return replace(state, foreign=hold.fee, foreign_since_s=hold.since_s)
+        return state._replace(foreign=hold.fee, foreign_since_s=hold.since_s)
     # A foreign fee that is managed again counts as ours: it is the fee we move on from. One that is
     # written over does not: where that fails, it is done at the next decision.
     moved_on = hold is not None or decision.whose == "operator_pin"
     ours = state.confirmed if decision.code == "rewritten" and state.confirmed else seen
-    state = replace(
-        state,
+    state = state._replace(
         target=seen if moved_on else state.target,
         confirmed=ours,
         foreign=None,
@@ -237,8 +234,7 @@ def _after(
     forced_by = settled_by if settled_by in FORCING_STAGES else None
     market = decision.facts.market
     number = state.draws if market is None else market.priced.draw.number
-    return replace(
-        state,
+    return state._replace(
         draws=number if decision.action == "none" else state.draws,
         target_draws=number,
         target=decision.target,

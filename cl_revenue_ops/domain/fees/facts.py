@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from cl_revenue_ops.domain.demand.belief import mean_volumes_at
@@ -158,8 +158,7 @@ class CongestionState(NamedTuple):
     sampled_at_s: float = 0.0
 
 
-@dataclass(frozen=True)
-class ChannelFeeState:
+class ChannelFeeState(NamedTuple):
     """What is kept of a channel's fee between decisions; times are Unix seconds.
 
     `found` is the fee of the first contact. `target` is the fee last decided on (stored before it
@@ -182,7 +181,7 @@ class ChannelFeeState:
     calm_ppm: int | None = None
     observed_s: float = 0.0
     decided_at_s: float | None = None
-    congestion: CongestionState = field(default_factory=CongestionState)
+    congestion: CongestionState = CongestionState()
     updates_s: tuple[float, ...] = ()
     decisions: int = 0
     draws: int = 0

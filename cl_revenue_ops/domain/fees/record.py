@@ -95,7 +95,7 @@ def replay(record: Mapping[str, Any]) -> int | None:
 
 def state_to_row(state: ChannelFeeState) -> dict[str, Any]:
     """Return the state's fields with a version, as jsontext writes them."""
-    return {"version": STATE_VERSION, **vars(state)}
+    return {"version": STATE_VERSION, **state._asdict()}
 
 
 def state_from_row(row: Mapping[str, Any]) -> ChannelFeeState:
