@@ -59,8 +59,9 @@ class Score:
         """Return what each seed earned, net, as a share of its bound (or in sat a day)."""
         own = self.outcomes.get(policy, {}).get(scenario, {})
         if self.bounded:
-            net_msat = {seed: outcome.net_msat for seed, outcome in own.items()}
-            return shares(net_msat, self.bounds_msat.get(scenario, {}))
+            # What a drain attacker pays is no part of the bound: it is no share of it either.
+            earned_msat = {seed: o.net_msat - o.attack_fees_msat for seed, o in own.items()}
+            return shares(earned_msat, self.bounds_msat.get(scenario, {}))
         return {seed: _sat_per_day(outcome) for seed, outcome in own.items()}
 
     def total(self, policy: str) -> dict[int, float]:

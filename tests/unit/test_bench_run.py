@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,16 @@ def test_the_bound_is_a_run_like_the_others(tmp_path: Path) -> None:
     assert score.bounded
     assert score.shares("static", "even") == {1: outcome.net_msat / bound_msat}
     assert run_all(tmp_path, wanted)[0] == found
+
+
+def test_what_an_attacker_pays_is_no_share_of_the_bound(tmp_path: Path) -> None:
+    found, _ = run_all(tmp_path, cells_of([parse("static")], ["even"], [1], 3, 4))
+    ((cell, outcome),) = found.outcomes.items()
+    half_msat = outcome.fees_msat // 2
+    attacked = replace(outcome, attack_fees_msat=half_msat)
+    score = Score(replace(found, outcomes={cell: attacked}))
+    (bound_msat,) = found.bounds_msat.values()
+    assert score.shares("static", "even") == {1: (outcome.net_msat - half_msat) / bound_msat}
 
 
 # -- names -----------------------------------------------------------------------------------------
