@@ -277,6 +277,10 @@ class FeeController(HouseActor):
         if not decisions:
             return
         made = list(decisions.values())
+        for decision in made:
+            if decision.newly_foreign or decision.code == "rewritten":
+                scid = self._scids.get(decision.facts.channel_id, decision.facts.channel_id)
+                self.context.log.warn(f"fees: {scid}: {decision.sentence}")
         outcomes = [
             self._writer.carry_out(book, decision, number)
             for decision, number in zip(made, self._writer.record(book, made), strict=True)
@@ -379,5 +383,11 @@ class FeeController(HouseActor):
         self._show()
 
     def _show(self) -> None:
-        at_s, recent = self._rhythm.begun_s, self._recent
-        self.post_notice({"recent": recent, "last_cycle_at": at_s, "trouble": self._trouble})
+        self.post_notice(
+            {
+                "recent": self._recent,
+                "foreign": explain.foreign(self._book.states, self._scids),
+                "last_cycle_at": self._rhythm.begun_s,
+                "trouble": self._trouble,
+            }
+        )

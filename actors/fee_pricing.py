@@ -63,5 +63,8 @@ class FeePricing:
         if news is not None:
             desk.learn(news.rows, self._channels, self._peers, self._trust, now_s)
             desk.cursor = news.cursor
+        else:
+            # What surprised the last time does not surprise again.
+            desk.demand.surprises.clear()
         desk.price(facts, lambda purpose, number: uniform(root_seed, purpose, number), now_s)
         self._store.save_demand(book.header(), desk.pack())

@@ -63,7 +63,8 @@ TEXTS: Mapping[str, CommandText] = {
         "Health first: `safe_mode` with its reason, `degraded`, `writes_allowed` and every reason"
         " why not, `problems` of the configuration; then `version`, `uptime_s`, `config`; totals of"
         " `forwards`; `channel_states`, one row an open channel; the ten newest"
-        " `recent_fee_changes`; `actors` with state, restarts and waiting messages; `dead_letters`,"
+        " `recent_fee_changes`; `foreign_fees` that other writers set and that are left alone for a"
+        " day; `actors` with state, restarts and waiting messages; `dead_letters`,"
         " `breakers`, counters of `notifications`, `database`. Field by field:"
         " [api.md](../specs/api.md).",
         _IN_MEMORY,

@@ -83,7 +83,11 @@ def test_a_fee_of_nobody_known_is_left_alone_for_a_day_and_told(node: HouseNode)
     assert (row["whose"], row["skip_reason"]) == ("foreign", "foreign_fee_held")
     assert "another writer set 1234 ppm and 7 msat where" in row["sentence"]
     assert row["record"]["inputs"]["facts"]["conditions"]["writers"] == []
+    (held,) = node.status()["foreign_fees"]
+    assert held["channel_id"] == node.world.channel(channel_id(node)).scid
+    assert (held["fee_ppm"], held["fee_base_msat"]) == (1_234, 7)
     node.wait_s(CYCLE_S)
+    assert node.status()["foreign_fees"] == []
     assert fee(node)[0] < 1_000
     assert "after 1234 ppm" in change(node)["reason"]
 

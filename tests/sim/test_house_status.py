@@ -23,6 +23,7 @@ TOP: dict[str, Any] = {
     "forwards": dict,
     "channel_states": list,
     "recent_fee_changes": list,
+    "foreign_fees": list,
     "recent_rebalances": list,
     "actors": dict,
     "dead_letters": dict,

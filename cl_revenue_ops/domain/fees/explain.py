@@ -10,6 +10,7 @@ from cl_revenue_ops.domain.fees import explain_belief, record
 from cl_revenue_ops.domain.fees.book import FeeBook
 from cl_revenue_ops.domain.fees.decide import FeeDecision
 from cl_revenue_ops.domain.fees.explain_next import SAID_BY_THE_GATE, Outlook, next_decision
+from cl_revenue_ops.domain.fees.facts import ChannelFeeState
 from cl_revenue_ops.ports import DecisionRow, StoredDecision
 
 
@@ -63,6 +64,26 @@ def change(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object
         "manual": int(decision.by_hand),
         "timestamp": int(stored.last_at_s),
     }
+
+
+def foreign(
+    states: Mapping[str, ChannelFeeState], scids: Mapping[str, str]
+) -> list[dict[str, object]]:
+    """Other writers' fees that are left alone for now, the oldest first."""
+    held = sorted(
+        (state.foreign_since_s or 0.0, channel_id, state.foreign)
+        for channel_id, state in states.items()
+        if state.foreign is not None
+    )
+    return [
+        {
+            "channel_id": scids.get(channel_id, channel_id),
+            "fee_ppm": fee.ppm,
+            "fee_base_msat": fee.base_msat,
+            "since": int(since_s),
+        }
+        for since_s, channel_id, fee in held
+    ]
 
 
 UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
