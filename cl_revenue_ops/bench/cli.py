@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cl_revenue_ops.bench.asking import (
+    ALL,
+    OneLine,
+    ask_for_worlds,
+    carried_out,
+    names_of,
+    seeds_of,
+)
 from cl_revenue_ops.bench.plot import write_page
 from cl_revenue_ops.bench.registry import PLUGINS, BadPolicy, Spec, all_names, names, option, parse
 from cl_revenue_ops.bench.run import Told, cells_of, run
-from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS, CHANNELS, DAYS, SCENARIOS
+from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS, SCENARIOS
 from cl_revenue_ops.bench.table import Score, print_tables
 
-ALL = "all"
 WIDTH = 128
 PAGE = "bench.html"
 DEFAULT_OUT = Path("out") / "bench"
-
-
-class _OneLine(argparse.ArgumentParser):
-    """Answers wrong input with one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"bench: {message}\n")
-
-
-def seeds_of(text: str) -> list[int]:
-    """Read `1-8`, `1,5,7` or a mixture; ValueError for anything else."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise ValueError(f"seeds are whole numbers such as 1-8 or 1,5,7, not {text!r}")
-        found += range(int(first), int(last if dash else first) + 1)
-    if not found:
-        raise ValueError(f"no seeds in {text!r}")
-    return list(dict.fromkeys(found))
-
-
-def _scenarios_of(text: str) -> list[str]:
-    if text == ALL:
-        return list(SCENARIOS)
-    asked = list(dict.fromkeys(text.split(",")))
-    unknown = [name for name in asked if name not in ALL_SCENARIOS]
-    if unknown:
-        raise ValueError(f"no scenario {unknown[0]!r}; there are: {', '.join(ALL_SCENARIOS)}")
-    return asked
 
 
 def _policies_of(text: str, options: list[str]) -> list[Spec]:
@@ -70,7 +44,7 @@ def _policies_of(text: str, options: list[str]) -> list[Spec]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLine(
+    parser = OneLine(
         prog="python -m cl_revenue_ops.simnode bench",
         description="Compare fee policies on the same simulated markets.",
         epilog=f"policies: {', '.join(names())}; scenarios: {', '.join(ALL_SCENARIOS)}. "
@@ -80,11 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--policy", default=ALL, help="names, separated by commas (all)")
     add("--scenario", default=ALL, help="names, separated by commas (all)")
-    add("--seeds", default="1-4", help="for example 1-8 or 1,5,7 (1-4)")
-    add("--days", type=int, default=DAYS, help=f"virtual days ({DAYS})")
-    add("--channels", type=int, default=CHANNELS, help=f"channels of the node ({CHANNELS})")
-    add("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each CPU)")
-    add("--out", type=Path, default=DEFAULT_OUT, help=f"folder of the results ({DEFAULT_OUT})")
+    ask_for_worlds(parser, "1-4", DEFAULT_OUT)
     add("--plugin-option", action="append", default=[], metavar="K=V", help="may be repeated")
     add("--base", help="the policy that differences are taken from (the first)")
     add("--no-bound", action="store_true", help="satoshi a day instead of shares of the bound")
@@ -113,7 +83,8 @@ def _progress(console: Console) -> Iterator[Told]:
 def _bench(chosen: argparse.Namespace, parser: argparse.ArgumentParser, console: Console) -> int:
     try:
         specs = _policies_of(chosen.policy, chosen.plugin_option)
-        scenarios, seeds = _scenarios_of(chosen.scenario), seeds_of(chosen.seeds)
+        scenarios = names_of(chosen.scenario, list(ALL_SCENARIOS), list(SCENARIOS), "scenario")
+        seeds = seeds_of(chosen.seeds)
         labels = [spec.label for spec in specs]
         base = labels[0] if chosen.base is None else parse(chosen.base).label
         if base not in labels:
@@ -149,10 +120,5 @@ def _bench(chosen: argparse.Namespace, parser: argparse.ArgumentParser, console:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the bench; 0 if every run went well, 1 if one failed, 2 for wrong input."""
-    parser = _parser()
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    try:
-        return _bench(parser.parse_args(argv), parser, console)
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here")
-        return 130
+    stopped = "stopped; the same command goes on from here"
+    return carried_out(_parser(), argv, _bench, WIDTH, stopped)

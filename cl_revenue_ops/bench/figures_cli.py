@@ -6,26 +6,31 @@ import argparse
 import json
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 
 from cl_revenue_ops.bench import figures_attack, figures_coverage, figures_gossip, figures_time
+from cl_revenue_ops.bench.asking import (
+    ALL,
+    OneLine,
+    ask_for_worlds,
+    carried_out,
+    names_of,
+    seeds_of,
+)
 from cl_revenue_ops.bench.attack import FIRST_DAY
-from cl_revenue_ops.bench.cli import seeds_of
 from cl_revenue_ops.bench.figures_cpu import cost, cpu
 from cl_revenue_ops.bench.figures_play import RULE, Play, Run, Runs, Setting, run_of
 from cl_revenue_ops.bench.figures_table import Figure, print_figure
 from cl_revenue_ops.bench.registry import fingerprint
-from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS, CHANNELS, DAYS, SCENARIOS
+from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS, SCENARIOS
 
-ALL = "all"
 WIDTH = 150
 FILE = "figures.json"
 DEFAULT_OUT = Path("out") / "figures"
@@ -54,15 +59,8 @@ MEASURES: Mapping[str, Measure] = {
 NAMES = (*MEASURES, CPU)
 
 
-class _OneLine(argparse.ArgumentParser):
-    """Answers wrong input with one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"bench-figures: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLine(
+    parser = OneLine(
         prog="python -m cl_revenue_ops.simnode bench-figures",
         description="Measure the pricing rule on simulated markets.",
         epilog=f"figures: {', '.join(NAMES)}; scenarios (of coverage and gossip): "
@@ -71,22 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--only", default=ALL, help="names of figures, separated by commas (all)")
     add("--scenario", default=ALL, help="for coverage and gossip, separated by commas (all)")
-    add("--seeds", default=DEFAULT_SEEDS, help=f"for example 1001-1008 ({DEFAULT_SEEDS})")
-    add("--days", type=int, default=DAYS, help=f"virtual days ({DAYS})")
-    add("--channels", type=int, default=CHANNELS, help=f"channels of the node ({CHANNELS})")
-    add("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each CPU)")
-    add("--out", type=Path, default=DEFAULT_OUT, help=f"folder of the results ({DEFAULT_OUT})")
+    ask_for_worlds(parser, DEFAULT_SEEDS, DEFAULT_OUT)
     return parser
-
-
-def _chosen(text: str, known: Sequence[str], every: Sequence[str], what: str) -> tuple[str, ...]:
-    if text == ALL:
-        return tuple(every)
-    asked = tuple(dict.fromkeys(text.split(",")))
-    unknown = [name for name in asked if name not in known]
-    if unknown:
-        raise ValueError(f"no {what} {unknown[0]!r}; there are: {', '.join(known)}")
-    return asked
 
 
 @contextmanager
@@ -146,8 +130,8 @@ class _Desk:
 
 def _figures(chosen: argparse.Namespace, parser: argparse.ArgumentParser, console: Console) -> int:
     try:
-        names = _chosen(chosen.only, NAMES, NAMES, "figure")
-        scenarios = _chosen(chosen.scenario, list(ALL_SCENARIOS), list(SCENARIOS), "scenario")
+        names = names_of(chosen.only, NAMES, NAMES, "figure")
+        scenarios = names_of(chosen.scenario, list(ALL_SCENARIOS), list(SCENARIOS), "scenario")
         seeds = tuple(seeds_of(chosen.seeds))
         least = max((MEASURES[name].least_days for name in names if name in MEASURES), default=1)
         if chosen.days < least or chosen.channels < 2 or chosen.jobs < 1:
@@ -155,7 +139,7 @@ def _figures(chosen: argparse.Namespace, parser: argparse.ArgumentParser, consol
         chosen.out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as wrong:
         parser.error(str(wrong))
-    setting = Setting(seeds, chosen.days, chosen.channels, scenarios)
+    setting = Setting(seeds, chosen.days, chosen.channels, tuple(scenarios))
     began_s = time.monotonic()
     # Taken before the runs: what is edited meanwhile is in none of them.
     told: dict[str, Any] = {
@@ -180,10 +164,4 @@ def _figures(chosen: argparse.Namespace, parser: argparse.ArgumentParser, consol
 
 def main(argv: list[str] | None = None) -> int:
     """Take the figures; 0 if every run went well, 1 if one failed, 2 for wrong input."""
-    parser = _parser()
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    try:
-        return _figures(parser.parse_args(argv), parser, console)
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 130
+    return carried_out(_parser(), argv, _figures, WIDTH, "stopped")

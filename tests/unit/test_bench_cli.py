@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cl_revenue_ops.bench import cli
-from cl_revenue_ops.bench.cli import seeds_of
+from cl_revenue_ops.bench.asking import seeds_of
 from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS
 from cl_revenue_ops.simnode.cli import main
 
