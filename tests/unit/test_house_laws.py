@@ -106,7 +106,7 @@ def test_only_the_entry_file_is_executable() -> None:
         ("cl_revenue_ops/domain/flow.py", "from cl_revenue_ops.runtime.rng import uniform"),
         ("cl_revenue_ops/domain/flow.py", "import time"),
         ("cl_revenue_ops/domain/flow.py", "from random import random"),
-        ("cl_revenue_ops/ports.py", "from cl_revenue_ops.adapters.node import LightningNode"),
+        ("cl_revenue_ops/ports/node.py", "from cl_revenue_ops.adapters.node import LightningNode"),
         ("cl_revenue_ops/config/table.py", "from cl_revenue_ops.runtime.clock import SystemClock"),
         ("cl_revenue_ops/storage/database.py", "import cl_revenue_ops.adapters.rpc"),
         ("cl_revenue_ops/adapters/rpc.py", "from cl_revenue_ops.storage.database import Database"),

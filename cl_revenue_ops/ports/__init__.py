@@ -1,0 +1,73 @@
+"""What the house needs from the world, as Protocols, and the errors that the world may answer."""
+
+from cl_revenue_ops.ports.errors import (
+    CircuitOpen,
+    MalformedReply,
+    NodeRefused,
+    PortError,
+    StaleGeneration,
+    StoreDamaged,
+    TimedOut,
+    Unavailable,
+    WriteRefused,
+)
+from cl_revenue_ops.ports.fee_store import (
+    FEE_SET,
+    DecisionRow,
+    FeeStore,
+    StoredDecision,
+)
+from cl_revenue_ops.ports.incarnation import (
+    Calls,
+    Clock,
+    Lease,
+    Log,
+)
+from cl_revenue_ops.ports.node import (
+    ChannelReading,
+    FeeSet,
+    GossipChannel,
+    Node,
+    NodeInfo,
+)
+from cl_revenue_ops.ports.stores import (
+    CareStore,
+    ChannelStore,
+    FlowStore,
+    ForwardStore,
+    IngestState,
+    SettingsStore,
+    Store,
+)
+
+__all__ = [
+    "FEE_SET",
+    "Calls",
+    "CareStore",
+    "ChannelReading",
+    "ChannelStore",
+    "CircuitOpen",
+    "Clock",
+    "DecisionRow",
+    "FeeSet",
+    "FeeStore",
+    "FlowStore",
+    "ForwardStore",
+    "GossipChannel",
+    "IngestState",
+    "Lease",
+    "Log",
+    "MalformedReply",
+    "Node",
+    "NodeInfo",
+    "NodeRefused",
+    "PortError",
+    "SettingsStore",
+    "StaleGeneration",
+    "Store",
+    "StoreDamaged",
+    "StoredDecision",
+    "TimedOut",
+    "Unavailable",
+    "WriteRefused",
+]
