@@ -49,7 +49,7 @@ def test_eighty_percent_intervals_of_the_best_fee_cover_the_truth(varied: Watche
 
 
 def test_eighty_percent_intervals_of_the_volume_cover_the_truth(varied: Watched) -> None:
-    """These worlds know no bursts, for which the intervals are widened: they cover more than said."""
+    """Without bursts, for which they are widened, they cover more than they say."""
     for ratio in (0.5, 1.0):
         missed = []
         for one, believed in zip(varied.worlds, varied.beliefs(), strict=True):
