@@ -49,6 +49,7 @@ def test_eighty_percent_intervals_of_the_best_fee_cover_the_truth(varied: Watche
 
 
 def test_eighty_percent_intervals_of_the_volume_cover_the_truth(varied: Watched) -> None:
+    """Without bursts, for which they are widened, they cover more than they say."""
     for ratio in (0.5, 1.0):
         missed = []
         for one, believed in zip(varied.worlds, varied.beliefs(), strict=True):
@@ -57,7 +58,7 @@ def test_eighty_percent_intervals_of_the_volume_cover_the_truth(varied: Watched)
             if not found.low <= one.per_day * one.share(ppm) * SIZE_MSAT <= found.high:
                 missed.append(one.name)
         coverage = 1.0 - len(missed) / len(SEEDS)
-        assert 0.6 <= coverage <= 0.97, f"at {ratio} c: {coverage:.3f}, missed {missed}"
+        assert 0.7 <= coverage <= 0.99, f"at {ratio} c: {coverage:.3f}, missed {missed}"
 
 
 def test_what_came_makes_the_belief_narrower_and_better(varied: Watched) -> None:

@@ -26,6 +26,10 @@ from cl_revenue_ops.domain.demand.posterior import Posterior
 
 MOST_CELLS: Final = 64
 WITHIN_CELL_VARIANCE: Final = LOG_PRICE_STEP**2 / 12.0
+# Bursts outlast the windows that dispersion is measured in, and no curve has quite this form: by so
+# much wider than the posterior's own are the intervals that hold the truth as often as they say.
+FEE_WIDENED: Final = 1.2
+VOLUME_WIDENED: Final = 1.5
 DIGITS: Final = 4
 
 
@@ -163,7 +167,7 @@ def volume_at(belief: Belief, log_fee: float) -> Interval:
     each = rate / (1.0 + np.exp(CELL_STEEPNESS[places] * gap))
     variance = math.log1p(1.0 / belief.shape) + WITHIN_CELL_VARIANCE
     centre = np.log(np.maximum(each, 1e-9)) - 0.5 * variance
-    low, high = _mixture(centre, weight, math.sqrt(variance))
+    low, high = _mixture(centre, weight, math.sqrt(variance), VOLUME_WIDENED)
     return Interval(math.exp(low), float(weight @ each), math.exp(high))
 
 
@@ -175,18 +179,22 @@ def best_fee(belief: Belief, net_ppm: float) -> Interval:
         return Interval(mid, mid, mid)
     held = columns([belief])
     each = best_of_cells(held.places, net[:, None])[0]
-    low, high = _mixture(each, held.weights[0], math.sqrt(WITHIN_CELL_VARIANCE))
+    low, high = _mixture(each, held.weights[0], math.sqrt(WITHIN_CELL_VARIANCE), FEE_WIDENED)
     return Interval(math.exp(low), mid, math.exp(high))
 
 
-def _mixture(centre: FloatArray, weight: FloatArray, sd: float) -> tuple[float, float]:
-    """Return the 10 % and 90 % quantiles of a mixture of normals with one sd."""
+def _mixture(
+    centre: FloatArray, weight: FloatArray, sd: float, widened: float
+) -> tuple[float, float]:
+    """Return the 10 % and 90 % quantiles of a mixture of normals with one sd, `widened` times as
+    far from its median.
+    """
     spread = (centre[:, None] + sd * _NODES).ravel()
     mass = (weight[:, None] * np.full(len(_NODES), 1.0 / len(_NODES))).ravel()
     order = np.argsort(spread, kind="stable")
     below = np.cumsum(mass[order]) - 0.5 * mass[order]
-    low, high = np.interp((0.1, 0.9), below, spread[order])
-    return float(low), float(high)
+    low, mid, high = np.interp((0.1, 0.5, 0.9), below, spread[order])
+    return float(mid - widened * (mid - low)), float(mid + widened * (high - mid))
 
 
 # The means of eleven equal slices of the standard normal.
