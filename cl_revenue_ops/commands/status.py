@@ -39,6 +39,7 @@ def status(desk: FrontDesk) -> dict[str, object]:
         "recent_fee_changes": fees.get("recent", [])[:NEWEST],
         "foreign_fees": fees.get("foreign", []),
         "recent_rebalances": [],
+        "policies": desk.notice("policy-engine") or {},
         "actors": _actors(desk, supervisor),
         "dead_letters": _dead_letters(desk),
         "open_calls": len(desk.calls.deadlines()),
