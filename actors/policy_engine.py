@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from actors.base import HouseActor, handles
 from actors.policy_advice import PolicyAdvice
+from cl_revenue_ops.config import echo
 from cl_revenue_ops.domain.policy import book as policy_book
-from cl_revenue_ops.domain.policy import rows
-from cl_revenue_ops.domain.policy.book import EXPIRED, Change, Past, PolicyBook
+from cl_revenue_ops.domain.policy import fields, rows
+from cl_revenue_ops.domain.policy.book import EXPIRED, WHATS, Change, Past, PolicyBook
 from cl_revenue_ops.domain.policy.edits import MOST_EDITS
 from cl_revenue_ops.domain.policy.fields import Fault
 from cl_revenue_ops.domain.policy.rate import MOST_CHANGES, WINDOW_S, RateLimit
@@ -70,7 +71,7 @@ class PolicyEngine(HouseActor):
             try:
                 policies[peer_id] = rows.unpacked(peer_id, body)
             except UNREADABLE as error:
-                what = f"the stored policy of peer {peer_id}"
+                what = f"the stored policy of peer {echo(peer_id)}"
                 self.context.log.warn(f"{what} is unreadable and left out: {error!r}")
         record = [past for row in stored.changes if (past := self._past(row)) is not None]
         self._book = policy_book.opened(policies, record, stored.newest_seq)
@@ -85,6 +86,8 @@ class PolicyEngine(HouseActor):
         try:
             after = None if row.body is None else rows.unpacked(row.peer_id, row.body)
             stamp_s, at_s = int(row.stamp_s), float(row.at_s)
+            if row.what not in WHATS or isinstance(fields.peer_id(row.peer_id), Fault):
+                raise ValueError("no such change")
         except UNREADABLE as error:
             what = f"the record of change {row.seq} of a policy"
             self.context.log.warn(f"{what} is unreadable and left out: {error!r}")

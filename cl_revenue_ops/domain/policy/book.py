@@ -12,6 +12,8 @@ from cl_revenue_ops.domain.policy.rows import ended, shown
 from messages.policies import PeerPolicy, PolicyEdit
 
 SET, DELETED, EXPIRED = "set", "deleted", "expired"
+TAGGED, UNTAGGED = "tagged", "untagged"
+WHATS = (SET, DELETED, TAGGED, UNTAGGED, EXPIRED)
 _SLACK = 500
 
 
@@ -88,7 +90,7 @@ class PolicyBook:
             return policy
         if peer_id not in self.policies and not policy.tags:
             return (), []
-        what = "tagged" if add else "untagged"
+        what = TAGGED if add else UNTAGGED
         return policy.tags, self._changes(what, [(peer_id, policy)], now_s)
 
     def deleted(self, peer_id: str, now_s: float) -> list[Change]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.policy import fields
 from cl_revenue_ops.domain.policy.edits import contradiction
@@ -38,6 +40,12 @@ def packed(policy: PeerPolicy) -> str:
     return jsontext.dumps(policy)
 
 
+def _time_s(raw: object) -> float:
+    if not isinstance(raw, (int, float)) or not math.isfinite(raw):
+        raise ValueError(f"no time: {raw!r}")
+    return float(raw)
+
+
 def unpacked(peer_id: str, text: object) -> PeerPolicy:
     """The policy of `packed`. ValueError, TypeError or KeyError where it is none that can be."""
     if not isinstance(text, str):
@@ -52,9 +60,9 @@ def unpacked(peer_id: str, text: object) -> PeerPolicy:
         if isinstance(value, Fault):
             raise ValueError(value.text)
         row[name] = value
-    row["updated_at_s"] = float(row["updated_at_s"])
+    row["updated_at_s"] = _time_s(row["updated_at_s"])
     if row["expires_at_s"] is not None:
-        row["expires_at_s"] = float(row["expires_at_s"])
+        row["expires_at_s"] = _time_s(row["expires_at_s"])
     policy = PeerPolicy(**row)
     fault = contradiction(policy)
     if fault is not None:
