@@ -15,7 +15,7 @@ from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.channels import ChannelEntry, ChannelSnapshot
 from messages.flow import ChannelFlow, FlowReport
-from messages.forwards import EarningsPage, ReadEarnings
+from messages.forwards import SETTLED, ForwardLogPage, LoggedForward, ReadForwardLog
 from messages.policies import PeerPolicy, SuggestPolicies
 
 ACCOUNTANT = "accountant"
@@ -23,19 +23,50 @@ BUSY = "suggestions are being made already; try again in a moment"
 NO_EVIDENCE = "the channels have not been analysed yet; try again in a few minutes"
 
 
+PAGE_ROWS = 1_000
+
+
+@dataclass
+class _Sums:
+    """What came and left by one scid within the window; fees are those of the forwards."""
+
+    earned_msat: int = 0
+    brought_msat: int = 0
+    forwards_out: int = 0
+    forwards_in: int = 0
+
+    def add(self, other: _Sums) -> None:
+        self.earned_msat += other.earned_msat
+        self.brought_msat += other.brought_msat
+        self.forwards_out += other.forwards_out
+        self.forwards_in += other.forwards_in
+
+
 @dataclass
 class _Open:
-    """A call under way: what was earned is added up from the log, page by page."""
+    """A call under way: the log of the window is added up by scid, page by page."""
 
     asked: SuggestPolicies
     at_s: float
-    seq: int = 0
+    seq: int
     step: str = ""
-    earned_msat: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    forwards: int = 0
+    sums: dict[str, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
+
+    def count(self, row: LoggedForward) -> None:
+        if row.status != SETTLED or row.at_s > self.at_s:
+            return
+        self.forwards += 1
+        fee_msat = row.fee_msat or 0
+        into, out = self.sums[row.in_scid], self.sums[row.out_scid or ""]
+        into.forwards_in += 1
+        into.brought_msat += fee_msat
+        out.forwards_out += 1
+        out.earned_msat += fee_msat
 
 
 class PolicyAdvice:
-    """One call at a time; the Accountant adds up. Where it is silent, the caller's time runs out.
+    """One call at a time, a page of the log a step. Without an answer the caller's time runs out.
 
     How long channels have been idle is kept beside it with every report on flow; a mark that could
     not be stored is stored with the next report.
@@ -50,6 +81,8 @@ class PolicyAdvice:
         self._stored: dict[str, IdleMark] = {}
         self._steps = 0
         self._open: _Open | None = None
+        # All forwards up to this number were from before this time.
+        self._old: tuple[int, float] = (0, 0.0)
 
     def recover(self) -> None:
         """Read the marks; blocks on the store. A torn one is left out and told."""
@@ -89,24 +122,24 @@ class PolicyAdvice:
         elif not self._entries or not self._flows:
             tell(asked.reply_to, Refusal(asked.call_id, NO_EVIDENCE))
         else:
-            self._open = _Open(asked, clock.now())
+            now_s = clock.now()
+            seq, before_s = self._old
+            self._open = _Open(asked, now_s, seq if now_s - suggest.WINDOW_S >= before_s else 0)
             self._ask(self._open)
 
     def _ask(self, work: _Open) -> None:
         context = self._context
         self._steps += 1
         work.step = f"advice {context.generation}.{self._steps}"
-        since_s = work.at_s - suggest.WINDOW_S
         context.tell(
             ACCOUNTANT,
-            ReadEarnings(
+            ReadForwardLog(
                 work.step,
                 context.address,
                 work.asked.deadline_s,
                 work.seq,
-                since_s,
-                since_s,
-                work.at_s,
+                PAGE_ROWS,
+                work.at_s - suggest.WINDOW_S,
             ),
         )
 
@@ -121,21 +154,21 @@ class PolicyAdvice:
             self._context.tell(asked.reply_to, Refusal(asked.call_id, reply.reason))
             return True
         page = reply.result
-        assert isinstance(page, EarningsPage)
-        for row in page.earned:
-            work.earned_msat[row.out_scid] += row.before_msat + row.after_msat
+        assert isinstance(page, ForwardLogPage)
+        for row in page.rows:
+            work.count(row)
         work.seq = page.next_seq
+        if not work.forwards and not page.rows:
+            self._old = page.next_seq, work.at_s - suggest.WINDOW_S
         if not page.last:
             self._ask(work)
             return True
         self._open = None
-        told = self._told(work, policies, page.begins_s)
+        told = self._told(work, policies)
         self._context.tell(asked.reply_to, Answer(asked.call_id, told))
         return True
 
-    def _told(
-        self, work: _Open, policies: Mapping[str, PeerPolicy], begins_s: float | None
-    ) -> dict[str, object]:
+    def _told(self, work: _Open, policies: Mapping[str, PeerPolicy]) -> dict[str, object]:
         peers = self._evidence(work)
         rows = [
             suggest.shown(found, policies.get(found.peer_id, PeerPolicy(found.peer_id)))
@@ -150,7 +183,7 @@ class PolicyAdvice:
                 "window_days": suggest.WINDOW_DAYS,
                 "peers": len(peers),
                 "peers_watched_long_enough": sum(map(suggest.enough, peers)),
-                "forwards_known_since": None if begins_s is None else int(begins_s),
+                "forwards_in_window": work.forwards,
                 "rebalance_costs": suggest.COSTS_NOT_KNOWN,
             },
             "message": "nothing was changed; each command applies one suggestion",
@@ -158,21 +191,21 @@ class PolicyAdvice:
 
     def _evidence(self, work: _Open) -> list[PeerEvidence]:
         """What is known of each peer that has an open channel whose flow was analysed."""
-        earned_msat: dict[str, int] = defaultdict(int)
+        by_channel: dict[str, _Sums] = defaultdict(_Sums)
         owners = by_scid(self._entries)
-        for scid, msat in work.earned_msat.items():
-            earned_msat[owners.get(scid, "")] += msat
+        for scid, sums in work.sums.items():
+            by_channel[owners.get(scid, "")].add(sums)
         by_peer: dict[str, list[ChannelEvidence]] = defaultdict(list)
         for entry in self._entries:
             flow = self._flows.get(entry.channel_id)
             if not entry.closed and flow is not None:
                 by_peer[entry.peer_id].append(
-                    self._of_channel(entry, flow, work.at_s, earned_msat[entry.channel_id])
+                    self._of_channel(entry, flow, work.at_s, by_channel[entry.channel_id])
                 )
         return [PeerEvidence(peer_id, tuple(by_peer[peer_id])) for peer_id in sorted(by_peer)]
 
     def _of_channel(
-        self, entry: ChannelEntry, flow: ChannelFlow, at_s: float, earned_msat: int
+        self, entry: ChannelEntry, flow: ChannelFlow, at_s: float, sums: _Sums
     ) -> ChannelEvidence:
         return ChannelEvidence(
             channel_id=entry.channel_id,
@@ -182,7 +215,9 @@ class PolicyAdvice:
             observed_s=flow.observed_s,
             idle_s=idle.idle_s(self._marks.get(entry.channel_id), flow),
             settled_out=flow.settled_out,
-            earned_msat=earned_msat,
+            earned_msat=sums.earned_msat,
+            brought_msat=sums.brought_msat,
+            forwards_in_window=sums.forwards_in + sums.forwards_out,
             rate_in_msat_per_day=flow.rate_in_msat_per_day,
             rate_out_msat_per_day=flow.rate_out_msat_per_day,
             draining=flow.klass == "source",

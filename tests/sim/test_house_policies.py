@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -236,7 +237,7 @@ def test_every_change_is_told_once_with_what_was_before(node: HouseNode) -> None
         (A, "deleted"),
     ]
     of_a = [change for change in heard if change.peer_id == A]
-    for earlier, later in zip(of_a, of_a[1:], strict=False):
+    for earlier, later in pairwise(of_a):
         assert earlier.after == later.before
     assert (of_a[0].before, of_a[-1].after) == (None, None)
     assert heard[-1].version == told(node).version == 6
@@ -261,7 +262,9 @@ def test_the_eleventh_change_of_a_peer_in_a_minute_is_refused(node: HouseNode) -
     node.wait_s(18.5)
     for words in (["set", A, "hive"], ["delete", A], ["tag", A, "x"]):
         assert "try again in 42 s" in refused(ask(node, *words))
-    assert "rate limit" in refused(ask(node, "batch", [{"peer_id": B}, {"peer_id": A, "tags": "x"}]))
+    assert "rate limit" in refused(
+        ask(node, "batch", [{"peer_id": B}, {"peer_id": A, "tags": "x"}])
+    )
     assert agree(node) == before, "a batch that is refused sets nobody"
     assert ask(node, "set", A, "fee_ppm=9")["status"] == "success", "a repeat is no change"
     assert ask(node, "set", B, "hive")["status"] == "success"
@@ -291,7 +294,9 @@ def test_a_fleet_of_a_hundred_sets_each_member_twice_at_its_start(node: HouseNod
     for _ in range(3):
         for member in members:
             for _ in range(2):
-                answer = ask(node, action="set", peer_id=member, strategy="hive", rebalance="enabled")
+                answer = ask(
+                    node, action="set", peer_id=member, strategy="hive", rebalance="enabled"
+                )
                 assert answer["status"] == "success"
                 assert answer["policy"]["strategy"] == "hive"
         node.restart()

@@ -1,4 +1,4 @@
-"""Policies that end: from their second on, in the house, in its downtime, and when clocks are set."""
+"""Policies that end: from their second on, also in the downtime, and when clocks are set."""
 
 from __future__ import annotations
 

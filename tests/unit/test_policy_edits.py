@@ -115,7 +115,8 @@ def test_tags_are_bounded_in_number() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [None, "", "02", "04" + "a" * 64, "02" + "g" * 64, "02" + "a" * 65, 5, [], "02" + "é" * 64]
+    "raw",
+    [None, "", "02", "04" + "a" * 64, "02" + "g" * 64, "02" + "a" * 65, 5, [], "02" + "é" * 64],
 )
 def test_a_peer_is_a_node_id_and_nothing_else(raw: object) -> None:
     assert isinstance(edits.read_edit({"peer_id": raw}), Fault)

@@ -29,14 +29,14 @@ BUSY = ChannelEvidence(
     idle_s=0.0,
     settled_out=50,
     earned_msat=90_000_000,
+    brought_msat=1_000_000,
+    forwards_in_window=9,
     rate_in_msat_per_day=5e8,
     rate_out_msat_per_day=5e8,
     draining=False,
 )
-IDLE = BUSY._replace(idle_s=7 * DAY_S, settled_out=0, earned_msat=0)
-DRAINING = BUSY._replace(
-    rate_in_msat_per_day=1e8, rate_out_msat_per_day=1.1e9, draining=True
-)
+IDLE = BUSY._replace(idle_s=7 * DAY_S, settled_out=0, earned_msat=0, forwards_in_window=0)
+DRAINING = BUSY._replace(rate_in_msat_per_day=1e8, rate_out_msat_per_day=1.1e9, draining=True)
 
 
 def found(
@@ -75,6 +75,10 @@ def test_a_zombie_is_idle_for_seven_usable_days() -> None:
 def test_a_peer_with_one_channel_that_works_is_no_zombie() -> None:
     assert kind(IDLE, IDLE) == "zombie"
     assert kind(IDLE, BUSY) is None
+
+
+def test_a_channel_that_brings_forwards_in_is_no_zombie() -> None:
+    assert kind(IDLE._replace(forwards_in_window=1)) is None
 
 
 # -- bleeders -------------------------------------------------------------------------------------
@@ -158,6 +162,7 @@ EVIDENCE = st.builds(
     observed_s=st.floats(0.0, 30 * DAY_S),
     idle_s=st.floats(0.0, 30 * DAY_S),
     earned_msat=st.integers(0, 10**9),
+    forwards_in_window=st.integers(0, 3),
     rate_in_msat_per_day=st.floats(0.0, 1e10),
     rate_out_msat_per_day=st.floats(0.0, 1e10),
     draining=st.booleans(),

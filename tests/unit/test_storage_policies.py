@@ -1,4 +1,4 @@
-"""Policies in the database: what is recorded is what holds, also after a restart or half a write."""
+"""Policies in the database: what is recorded is what holds, also after a restart."""
 
 from __future__ import annotations
 

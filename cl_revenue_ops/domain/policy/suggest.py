@@ -26,8 +26,8 @@ class ChannelEvidence(NamedTuple):
     """One open channel; amounts in msat, rates in msat a day, times in seconds.
 
     `known_s` since it was first seen, `observed_s` of them usable and stocked, `idle_s` of these
-    since a forward last left by it. `earned_msat` are the fees of forwards that left by it within
-    the window.
+    since a forward last left by it. Within the window, `earned_msat` are the fees of forwards that
+    left by it, `brought_msat` of those that came in by it, both together `forwards_in_window`.
     """
 
     channel_id: str
@@ -38,6 +38,8 @@ class ChannelEvidence(NamedTuple):
     idle_s: float
     settled_out: int
     earned_msat: int
+    brought_msat: int
+    forwards_in_window: int
     rate_in_msat_per_day: float
     rate_out_msat_per_day: float
     draining: bool
@@ -91,8 +93,11 @@ def enough(peer: PeerEvidence) -> bool:
 
 
 def _zombie(peer: PeerEvidence, policy: PeerPolicy) -> Suggestion | None:
+    """Nothing left by it though it could, and nothing came in by it that earned elsewhere."""
     idle_s = min(channel.idle_s for channel in peer.channels)
     if policy.rebalance == "disabled" or idle_s < WINDOW_S or not enough(peer):
+        return None
+    if any(channel.forwards_in_window for channel in peer.channels):
         return None
     evidence = {"usable_days_without_a_forward": round(idle_s / DAY_S, 1), **_figures(peer)}
     return Suggestion(
@@ -102,8 +107,8 @@ def _zombie(peer: PeerEvidence, policy: PeerPolicy) -> Suggestion | None:
         "consider_close",
         (("rebalance", "disabled"),),
         f"in {idle_s / DAY_S:.1f} days of being usable and stocked nothing was forwarded to this"
-        f" peer; {_sats(peer, 'local_msat')} sats lie idle. Rebalances would be wasted on it: stop"
-        " them, leave its fee to be learned, and consider closing",
+        f" peer, and nothing came from it; {_sats(peer, 'local_msat')} sats lie idle. Rebalances"
+        " would be wasted on it: stop them, leave its fee to be learned, and consider closing",
         evidence,
     )
 
@@ -178,6 +183,7 @@ def _figures(peer: PeerEvidence) -> dict[str, object]:
         "usable_days": round(min(channel.observed_s for channel in peer.channels) / DAY_S, 1),
         "forwards_out_ever": sum(channel.settled_out for channel in peer.channels),
         "earned_in_window_sats": _sats(peer, "earned_msat"),
+        "brought_in_window_sats": _sats(peer, "brought_msat"),
         "capacity_sats": _sats(peer, "capacity_msat"),
         "local_sats": _sats(peer, "local_msat"),
         "rebalance_cost_known": peer.rebalance_cost_msat is not None,
