@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 
 from actors.base import HouseActor, handles
@@ -30,6 +29,7 @@ from messages.policies import (
     ReadPolicies,
     SetPolicies,
     SuggestPolicies,
+    SyncPolicies,
     TagPolicy,
 )
 
@@ -37,6 +37,7 @@ KEPT_CHANGES = 10_000
 # A clock that is set forward is noticed by then; timers run on one that cannot be set.
 LOOK_S = 600.0
 RETRY_S = 30.0
+SYNC_S = 0.5
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
@@ -53,6 +54,7 @@ class PolicyEngine(HouseActor):
         self._identity = identity
         self._book = PolicyBook()
         self._limit = RateLimit()
+        self._unsynced = False
         self._advice = PolicyAdvice(context, store)
 
     # -- start --------------------------------------------------------------------------------
@@ -183,9 +185,22 @@ class PolicyEngine(HouseActor):
         )
         self._book.take(changes)
         self._book.forget(KEPT_CHANGES)
+        if not self._unsynced:
+            self._unsynced = True
+            self.context.after(SYNC_S, SyncPolicies())
         self._tell()
         for _, _, at_s, peer_id, what, before, after in changes:
             self.context.publish(PolicyChanged(peer_id, what, before, after, at_s, self._book.seq))
+
+    @handles(SyncPolicies)
+    def _sync(self, message: SyncPolicies) -> None:
+        try:
+            self._store.sync()
+        except PortError as error:
+            self.context.log.info(f"policies wait to reach the disk: {error}")
+            self.context.after(RETRY_S, SyncPolicies())
+            return
+        self._unsynced = False
 
     # -- ends ---------------------------------------------------------------------------------
 
@@ -300,9 +315,7 @@ class PolicyEngine(HouseActor):
         end_s = self._book.next_end_s()
         self.post_notice(
             {
-                "count": len(holding),
-                "by_strategy": dict(sorted(Counter(p.strategy for p in holding).items())),
-                "by_rebalance_mode": dict(sorted(Counter(p.rebalance for p in holding).items())),
+                "policies": holding,
                 "next_end_at": None if end_s is None else int(end_s),
                 "version": self._book.seq,
             }

@@ -139,6 +139,10 @@ _POLICIES = (
         peer_id TEXT NOT NULL,
         what TEXT NOT NULL,
         body TEXT)""",
+    """CREATE TABLE policy_sync (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        number INTEGER NOT NULL)""",
+    "INSERT INTO policy_sync VALUES (1, 0)",
     """CREATE TABLE policy_idle (
         channel_id TEXT PRIMARY KEY,
         settled_out INTEGER NOT NULL,

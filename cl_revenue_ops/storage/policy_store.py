@@ -10,7 +10,11 @@ from cl_revenue_ops.storage.repository import Repository
 
 
 class SqlitePolicyStore(Repository):
-    """Implements ports.PolicyStore. A policy that was answered for survives a loss of power."""
+    """Implements ports.PolicyStore.
+
+    Waiting for the disk costs milliseconds each time, with a slow one more than a client should
+    wait for, so it is done once for many changes.
+    """
 
     def load(self) -> StoredPolicies:
         """See ports.PolicyStore."""
@@ -30,7 +34,7 @@ class SqlitePolicyStore(Repository):
     def record(self, changes: Sequence[PolicyRow], keep: int) -> None:
         """See ports.PolicyStore; ValueError where a number was used before."""
         try:
-            with self._writing(durable=True) as connection:
+            with self._writing() as connection:
                 for row in changes:
                     _hold(connection, row)
                 connection.executemany(
@@ -45,6 +49,12 @@ class SqlitePolicyStore(Repository):
                 )
         except sqlite3.IntegrityError as error:
             raise ValueError(f"changes of policies that cannot be stored: {error}") from error
+
+    def sync(self) -> None:
+        """See ports.PolicyStore."""
+        with self._writing(durable=True) as connection:
+            # A commit takes all before it along to the disk, if there is something new in it.
+            connection.execute("UPDATE policy_sync SET number = number + 1")
 
     def load_idle(self) -> Mapping[str, tuple[int, float]]:
         """See ports.PolicyStore."""

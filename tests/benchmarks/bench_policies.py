@@ -17,6 +17,7 @@ from cl_revenue_ops.simnode.node import SimulatedNode
 ENTRY = Path(__file__).resolve().parents[2] / "cl-revenue-ops.py"
 BATCH = 100
 PAUSE_S = 0.02
+SWITCH_S = 0.0002
 
 
 def main(arguments: list[str]) -> dict[str, float]:
@@ -26,6 +27,8 @@ def main(arguments: list[str]) -> dict[str, float]:
     parser.add_argument("--channels", type=int, default=200)
     parser.add_argument("--sets", type=int, default=1_000)
     options = parser.parse_args(arguments)
+    # The node answers the house from threads of this process, which the watch must not wait for.
+    sys.setswitchinterval(SWITCH_S)
     node = SimulatedNode([sys.executable, str(ENTRY)])
     peers = [_open(node, number) for number in range(options.channels)]
     peers += [f"02{number:064x}" for number in range(options.policies - options.channels)]

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
 from tests.sim.house_policies import agree, ask, complaint, hearing, policy_house, stored, told
 from tests.sim.house_support import HouseNode
 from tests.unit.policy_support import BAD, peer
@@ -332,6 +334,26 @@ def test_a_full_disk_refuses_and_changes_nothing(node: HouseNode) -> None:
     assert ask(node, "set", B)["status"] == "success"
     assert agree(node).keys() == {A, B}
     assert node.status()["safe_mode"] is False
+
+
+def test_changes_reach_the_disk_within_half_a_second_once_for_all(node: HouseNode) -> None:
+    synced: list[float] = []
+    whole = SqlitePolicyStore.sync
+
+    def sync(store: SqlitePolicyStore) -> None:
+        synced.append(node.now_s)
+        whole(store)
+
+    with mock.patch.object(SqlitePolicyStore, "sync", sync):
+        for number in range(3):
+            ask(node, "set", peer(number), "hive")
+        node.wait_s(0.5)
+        assert len(synced) == 1
+        node.wait_s(600.0)
+        assert len(synced) == 1
+        ask(node, "delete", A)
+        node.wait_s(0.5)
+        assert len(synced) == 2
 
 
 def test_a_torn_row_is_reported_and_left_out(node: HouseNode) -> None:

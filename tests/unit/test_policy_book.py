@@ -130,6 +130,15 @@ def test_an_end_holds_from_its_second_on_before_any_sweep() -> None:
     assert book.of(A, NOW_S) == PeerPolicy(A), "a clock set back brings nothing back"
 
 
+def test_ends_that_were_moved_are_forgotten() -> None:
+    book = PolicyBook()
+    for number in range(3_000):
+        put(book, edit(A, expires_in_hours=700 if number % 2 else 1), now_s=NOW_S + number)
+    assert len(book._ends) < 1_000
+    assert book.next_end_s() == book.policies[A].expires_at_s
+    assert [change.peer_id for change in book.expired(NOW_S + 800 * 3_600)] == [A]
+
+
 # -- what a client that polls is told -------------------------------------------------------------
 
 

@@ -71,6 +71,23 @@ def test_a_replaced_incarnation_stores_nothing(base: Database) -> None:
     assert SqlitePolicyStore(base, RevocableLease()).load() == ({}, (), 0)
 
 
+def test_only_a_sync_waits_for_the_disk(base: Database) -> None:
+    store = SqlitePolicyStore(base, RevocableLease())
+    seen: list[str] = []
+    base.connection().set_trace_callback(seen.append)
+    store.sync()
+    store.record([row(1)], 100)
+    assert "PRAGMA synchronous = FULL" in seen
+    seen.clear()
+    store.record([row(2)], 100)
+    assert "PRAGMA synchronous = FULL" not in seen
+    log = base.place().path.with_name("revenue_ops.db-wal")
+    before = log.stat().st_size
+    store.sync()
+    assert log.stat().st_size > before, "an empty commit would not reach the disk"
+    assert store.load().changes == (row(1), row(2))
+
+
 def test_marks_of_idle_channels_are_replaced_as_a_whole(base: Database) -> None:
     store = SqlitePolicyStore(base, RevocableLease())
     store.save_idle({"a": (1, 2.5), "b": (0, 0.0)})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.policy.edits import apply, in_entry, retagged
@@ -60,6 +62,13 @@ class PolicyBook:
     stamp_s: int = 0
     oldest: tuple[int, int] = (1, 0)
     _told_s: int = 0
+    _order: list[str] = field(default_factory=list)
+    _ends: list[tuple[float, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._order = sorted(self.policies)
+        for policy in self.policies.values():
+            self._note_end(policy)
 
     # -- planning -----------------------------------------------------------------------------
 
@@ -122,12 +131,23 @@ class PolicyBook:
     def take(self, changes: Iterable[Change]) -> None:
         """These changes are stored: they hold."""
         for change in changes:
-            if change.after is None:
-                self.policies.pop(change.peer_id, None)
-            else:
-                self.policies[change.peer_id] = change.after
             seq, stamp_s, at_s, peer_id, what, _, after = change
+            if (after is not None) != (peer_id in self.policies):
+                place = bisect_left(self._order, peer_id)
+                self._order[place : place + (after is None)] = [] if after is None else [peer_id]
+            if after is None:
+                self.policies.pop(peer_id, None)
+            else:
+                self.policies[peer_id] = after
+                self._note_end(after)
             self.remember(Past(seq, stamp_s, at_s, peer_id, what, after))
+
+    def _note_end(self, policy: PeerPolicy) -> None:
+        if policy.expires_at_s is None:
+            return
+        heappush(self._ends, (policy.expires_at_s, policy.peer_id))
+        if len(self._ends) > 2 * len(self.policies) + _SLACK:
+            self._ends = sorted({end for end in self._ends if not self._is_past(*end)})
 
     def remember(self, past: Past) -> None:
         """A change is on record, as the newest of its peer and of all."""
@@ -158,9 +178,11 @@ class PolicyBook:
 
     def holding(self, now_s: float) -> list[PeerPolicy]:
         """All policies that hold, by peer_id."""
-        return [
-            self.policies[p] for p in sorted(self.policies) if not ended(self.policies[p], now_s)
-        ]
+        found = [self.policies[peer_id] for peer_id in self._order]
+        end_s = self.next_end_s()
+        if end_s is None or now_s < end_s:
+            return found
+        return [policy for policy in found if not ended(policy, now_s)]
 
     def of(self, peer_id: str, now_s: float) -> PeerPolicy:
         """What holds for a peer: its policy, or the defaults."""
@@ -169,7 +191,15 @@ class PolicyBook:
 
     def next_end_s(self) -> float | None:
         """When the next policy ends; None where none does."""
-        return min((p.expires_at_s for p in self.policies.values() if p.expires_at_s), default=None)
+        ends = self._ends
+        while ends and self._is_past(*ends[0]):
+            heappop(ends)
+        return ends[0][0] if ends else None
+
+    def _is_past(self, end_s: float, peer_id: str) -> bool:
+        """Whether an end that was noted is no longer that of the peer's policy."""
+        policy = self.policies.get(peer_id)
+        return policy is None or policy.expires_at_s != end_s
 
     def changed_since(self, since_s: int, now_s: float) -> list[dict[str, object]]:
         """The newest change of each peer that is later than `since_s`, the newest first.

@@ -17,6 +17,7 @@ class RateLimit:
 
     def __init__(self) -> None:
         self._seen: dict[str, deque[float]] = {}
+        self._sweep_at = _SWEEP_ABOVE
 
     def wait_s(self, peer_id: str, now_s: float) -> float:
         """In how many seconds the next change is allowed; 0 where it is allowed now."""
@@ -29,6 +30,7 @@ class RateLimit:
 
     def count(self, peer_id: str, at_s: float) -> None:
         """A change was made; times must not fall within one peer."""
-        if len(self._seen) > _SWEEP_ABOVE:
+        if len(self._seen) > self._sweep_at:
             self._seen = {p: s for p, s in self._seen.items() if s and at_s - s[-1] < WINDOW_S}
+            self._sweep_at = max(_SWEEP_ABOVE, 2 * len(self._seen))
         self._seen.setdefault(peer_id, deque(maxlen=MOST_CHANGES)).append(at_s)
