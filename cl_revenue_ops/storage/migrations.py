@@ -142,7 +142,6 @@ _POLICIES = (
     """CREATE TABLE policy_sync (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         number INTEGER NOT NULL)""",
-    "INSERT INTO policy_sync VALUES (1, 0)",
     """CREATE TABLE policy_idle (
         channel_id TEXT PRIMARY KEY,
         settled_out INTEGER NOT NULL,

@@ -54,7 +54,10 @@ class SqlitePolicyStore(Repository):
         """See ports.PolicyStore."""
         with self._writing(durable=True) as connection:
             # A commit takes all before it along to the disk, if there is something new in it.
-            connection.execute("UPDATE policy_sync SET number = number + 1")
+            connection.execute(
+                "INSERT INTO policy_sync VALUES (1, 1)"
+                " ON CONFLICT (only) DO UPDATE SET number = number + 1"
+            )
 
     def load_idle(self) -> Mapping[str, tuple[int, float]]:
         """See ports.PolicyStore."""
