@@ -219,7 +219,6 @@ class PolicyEngine(HouseActor):
             self._commit(changes)
         except PortError as error:
             self.context.log.info(f"the end of {len(changes)} policies is not stored yet: {error}")
-            self.context.after(RETRY_S, PolicyTick())
             return False
         for change in changes:
             strategy = "" if change.before is None else f" ({change.before.strategy})"

@@ -87,6 +87,7 @@ def test_an_end_holds_though_it_cannot_be_stored(node: HouseNode) -> None:
         assert stored(node).keys() == {A}
         make_room()
         node.wait_s(60.0)
+        assert stored(node) == {}, "without being asked"
         assert agree(node) == {}
     assert changes(node)[0] == (A, "expired", True)
 

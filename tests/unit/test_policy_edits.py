@@ -40,12 +40,18 @@ def complaint(policy: PeerPolicy | None = None, **options: Any) -> str:
     return made.text
 
 
+def named(options: Any) -> Any:
+    """Options whose names are in variables."""
+    return options
+
+
 # -- fields ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "raw"), [(n, raw) for n, raws in BAD.items() for raw in raws])
 def test_a_bad_value_is_refused_in_a_line_that_names_the_field(name: str, raw: object) -> None:
-    text = complaint(**{name: raw})
+    options: Any = {name: raw}
+    text = complaint(**options)
     assert name.removesuffix("s") in text
 
 
@@ -74,15 +80,18 @@ def test_numbers_may_be_texts_and_their_ends_are_allowed() -> None:
 @pytest.mark.parametrize("nothing", [None, "none", "NULL", ""])
 @pytest.mark.parametrize("name", fields.CLEARED_BY_NULL)
 def test_null_or_none_takes_a_number_away(name: str, nothing: object) -> None:
-    had = after(**{name: 1})
+    one: Any = {name: 1}
+    none: Any = {name: nothing}
+    had = after(**one)
     assert getattr(had, name) == 1
-    assert getattr(after(had, **{name: nothing}), name) is None
+    assert getattr(after(had, **none), name) is None
 
 
 @pytest.mark.parametrize("name", ["strategy", "rebalance", "tags", "expires_in_hours"])
 def test_null_elsewhere_is_the_same_as_nothing(name: str) -> None:
     had = after(strategy="hive", rebalance="disabled", tags=["a"], expires_in_hours=5)
-    assert after(had, **{name: None}) == had
+    none: Any = {name: None}
+    assert after(had, **none) == had
 
 
 @pytest.mark.parametrize(
@@ -164,13 +173,13 @@ def test_static_needs_a_fee_given_or_kept() -> None:
     [("min_fee_ppm", "max_fee_ppm", 5, 6), ("fee_multiplier_min", "fee_multiplier_max", 0.5, 0.6)],
 )
 def test_bounds_are_refused_inverted_and_never_swapped(
-    least: str, most: str, low: float, high: float
+    least: str, most: str, low: Any, high: Any
 ) -> None:
-    assert after(**{least: low, most: low}), "a pin"
-    assert least in complaint(**{least: high, most: low})
-    kept = after(**{most: low})
-    assert most in complaint(kept, **{least: high})
-    assert after(kept, **{least: high, most: None})
+    assert after(**named({least: low, most: low})), "a pin"
+    assert least in complaint(**named({least: high, most: low}))
+    kept = after(**named({most: low}))
+    assert most in complaint(kept, **named({least: high}))
+    assert after(kept, **named({least: high, most: None}))
 
 
 def test_an_end_is_a_whole_second_that_is_not_early() -> None:
@@ -214,7 +223,7 @@ def test_whatever_is_given_is_an_edit_or_one_line(given_values: dict[str, Any]) 
 
 
 def test_a_batch_is_an_array_or_its_text() -> None:
-    entries = [{"peer_id": A, "strategy": "hive", "fee_ppm_target": None, "tags": []}]
+    entries: list[Any] = [{"peer_id": A, "strategy": "hive", "fee_ppm_target": None, "tags": []}]
     wanted = (PolicyEdit(A, (("strategy", "hive"), ("fee_ppm", None), ("tags", ()))),)
     assert edits.read_batch(entries) == edits.read_batch(json.dumps(entries)) == wanted
     assert edits.read_batch("[]") == edits.read_batch([]) == ()
