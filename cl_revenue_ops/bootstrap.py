@@ -19,6 +19,7 @@ from cl_revenue_ops.ports import (
     Lease,
     Log,
     Node,
+    PolicyStore,
     SettingsStore,
 )
 from cl_revenue_ops.runtime.actor import Context, MailboxActor
@@ -51,6 +52,7 @@ class Stores:
     channels: Callable[[Lease], ChannelStore]
     forwards: Callable[[Lease], ForwardStore]
     flow: Callable[[Lease], FlowStore]
+    policies: Callable[[Lease], PolicyStore]
     fees: Callable[[Lease], FeeStore]
     care: Callable[[Lease], CareStore]
 
@@ -192,6 +194,12 @@ class _Births:
         store = self._stores.forwards(context.lease)
         return Accountant(context, store=store, identity=Identity(self._known))
 
+    def policy_engine(self, context: Context) -> MailboxActor:
+        from actors.policy_engine import PolicyEngine
+
+        store = self._stores.policies(context.lease)
+        return PolicyEngine(context, store=store, identity=Identity(self._known))
+
     def flow_analyzer(self, context: Context) -> MailboxActor:
         from actors.flow_analyzer import FlowAnalyzer
 
@@ -221,6 +229,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("node-reader", OPTIONAL, births.node_reader, (ConfigChanged,)),
         (CHANNEL_REGISTRY, LOAD_BEARING, births.channel_registry, (ConfigChanged,)),
         (ACCOUNTANT, LOAD_BEARING, births.accountant, (ConfigChanged, ForwardSeen)),
+        ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, flows),
     ]

@@ -89,6 +89,7 @@ class Wiring:
         from cl_revenue_ops.storage.fee_store import SqliteFeeStore
         from cl_revenue_ops.storage.flow_store import SqliteFlowStore
         from cl_revenue_ops.storage.forward_store import SqliteForwardStore
+        from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
         from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
 
         self._database = database = Database(
@@ -99,6 +100,7 @@ class Wiring:
             channels=lambda lease: SqliteChannelStore(database, lease),
             forwards=lambda lease: SqliteForwardStore(database, lease),
             flow=lambda lease: SqliteFlowStore(database, lease),
+            policies=lambda lease: SqlitePolicyStore(database, lease),
             fees=lambda lease: SqliteFeeStore(database, lease),
             care=lambda lease: SqliteCareStore(database, lease, self._core.clock),
         )

@@ -159,6 +159,54 @@ TEXTS: Mapping[str, CommandText] = {
         refusals=("safe mode: a result with `error`; the draws are as before",),
         examples=("revenue-wake-all",),
     ),
+    "revenue-policy": CommandText(
+        "A policy has `peer_id`, `strategy`, `rebalance_mode`, `fee_ppm_target`, `tags`,"
+        " `updated_at`, `fee_multiplier_min`, `fee_multiplier_max`, `min_fee_ppm`, `max_fee_ppm`,"
+        " `expires_at`, `is_expired`. `set`: `status`, `policy`, `message`. `get`: `policy`, the"
+        " defaults where there is none. `list`: `policies`, `count`. `delete`: `status` (success,"
+        " or noop where there was none), `message`. `tag`, `untag`: `status`, `peer_id`, `tags`."
+        " `find`: `peers` (their policies), `count`, `tag`. `batch`: `status`, `updated`,"
+        " `changed`, `policies`, `message`. `changes`: `changes` (policies with `change` and"
+        " `deleted`, newest first, one a peer), `count`, `since`, `last_change_timestamp`,"
+        " `complete`. `suggest`: `suggestions`, `count`, `evidence`; each with the `command` that"
+        " would apply it. All of it: [policies.md](../specs/policies.md).",
+        "By the PolicyEngine, stored before the answer.",
+        {
+            "action": "set, get, list, delete, tag, untag, find, batch, changes or suggest",
+            "peer_id": "set, get, delete, tag, untag: a node id, our own and strangers included",
+            "strategy": "set: dynamic, static, passive or hive",
+            "rebalance": "set: enabled, disabled, source_only (may be drained, never filled) or"
+            " sink_only (may be filled, never drained)",
+            "fee_ppm": "set: 0 to 100000, the fee of a static policy; `none` takes it away",
+            "fee_multiplier_min": "set: 0.1 to 5.0, or `none`",
+            "fee_multiplier_max": "set: 0.1 to 5.0, or `none`",
+            "min_fee_ppm": "set: 0 to 100000, or `none`",
+            "max_fee_ppm": "set: 0 to 100000, or `none`; equal to min_fee_ppm it is a pin",
+            "tags": "set: an array, its JSON text, or texts with commas between; replaces all tags",
+            "expires_in_hours": "set: 1 to 720, from now on; 0 or less takes the end away",
+            "rebalance_mode": "set: another name of rebalance",
+            "fee_ppm_target": "set: another name of fee_ppm",
+            "tag": "tag, untag, find: a text of 1 to 100 printable characters",
+            "updates": "batch: at most 100 objects with a peer_id and options of set, as an array"
+            " or its JSON text; all or none",
+            "since": "changes: Unix seconds, the last_change_timestamp of the answer before",
+        },
+        (
+            "a bad value, minimum above maximum, static without a fee, an unknown key, the entry"
+            " of a batch by its number: -32602",
+            "more than ten changes of one peer within a minute: a result with `error` that says"
+            " when it may be tried again",
+            "a change that could not be stored, suggestions before the first analysis: a result"
+            " with `error`",
+        ),
+        (
+            "revenue-policy set <peer_id> strategy=static fee_ppm=100 expires_in_hours=24",
+            "revenue-policy set <peer_id> rebalance=sink_only max_fee_ppm=none",
+            "revenue-policy tag <peer_id> exchange",
+            "revenue-policy changes 1700000000",
+            "revenue-policy suggest",
+        ),
+    ),
     "revenue-report": CommandText(
         "`shadow`: what the fees decided on would have done beside those in force, channel by"
         " channel and in total. Days, both fees averaged over them, `by_the_posterior` the"

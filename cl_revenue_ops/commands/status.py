@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from cl_revenue_ops.commands.desk import VERSION, FrontDesk
@@ -39,6 +40,7 @@ def status(desk: FrontDesk) -> dict[str, object]:
         "recent_fee_changes": fees.get("recent", [])[:NEWEST],
         "foreign_fees": fees.get("foreign", []),
         "recent_rebalances": [],
+        "policies": desk.rendered("policies", (desk.notice("policy-engine"),), _policies),
         "actors": _actors(desk, supervisor),
         "dead_letters": _dead_letters(desk),
         "open_calls": len(desk.calls.deadlines()),
@@ -77,6 +79,20 @@ def hive_status(desk: FrontDesk) -> dict[str, object]:
             "hive_fee_ppm": config.hive_fee_ppm,
             "hive_rebalance_tolerance": config.hive_rebalance_tolerance,
         },
+    }
+
+
+def _policies(notice: Any) -> dict[str, object]:
+    """How many policies there are of each kind, and when the next one ends."""
+    if notice is None:
+        return {}
+    holding = notice["policies"]
+    return {
+        "count": len(holding),
+        "by_strategy": dict(sorted(Counter(p.strategy for p in holding).items())),
+        "by_rebalance_mode": dict(sorted(Counter(p.rebalance for p in holding).items())),
+        "next_end_at": notice["next_end_at"],
+        "version": notice["version"],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cl_revenue_ops.commands import reports, settings, values
+from cl_revenue_ops.commands import policy, reports, settings, values
 from cl_revenue_ops.commands.binding import BadInput, Param, bind, bind_chosen
 from cl_revenue_ops.commands.desk import FrontDesk, HandOn
 from cl_revenue_ops.commands.status import hive_status, status
@@ -139,6 +139,13 @@ COMMANDS: tuple[RpcCommand, ...] = (
         "revenue-wake-all",
         "Let every held draw go and decide the fees of all channels anew, now.",
         _wake_all,
+    ),
+    RpcCommand(
+        "revenue-policy",
+        "What holds for a peer: set, get, list, delete, tag, untag, find, batch, changes, suggest.",
+        policy.run,
+        policy.PARAMS,
+        policy.MORE,
     ),
     RpcCommand(
         "revenue-report",

@@ -30,6 +30,11 @@ from cl_revenue_ops.ports.node import (
     Node,
     NodeInfo,
 )
+from cl_revenue_ops.ports.policy_store import (
+    PolicyRow,
+    PolicyStore,
+    StoredPolicies,
+)
 from cl_revenue_ops.ports.stores import (
     CareStore,
     ChannelStore,
@@ -61,12 +66,15 @@ __all__ = [
     "Node",
     "NodeInfo",
     "NodeRefused",
+    "PolicyRow",
+    "PolicyStore",
     "PortError",
     "SettingsStore",
     "StaleGeneration",
     "Store",
     "StoreDamaged",
     "StoredDecision",
+    "StoredPolicies",
     "TimedOut",
     "Unavailable",
     "WriteRefused",

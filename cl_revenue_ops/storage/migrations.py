@@ -130,6 +130,24 @@ _DEMAND = (
     "DROP INDEX fee_decision_idle",
 )
 
+_POLICIES = (
+    "CREATE TABLE policy (peer_id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE policy_change (
+        seq INTEGER PRIMARY KEY,
+        stamp_s INTEGER NOT NULL,
+        at_s REAL NOT NULL,
+        peer_id TEXT NOT NULL,
+        what TEXT NOT NULL,
+        body TEXT)""",
+    """CREATE TABLE policy_sync (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        number INTEGER NOT NULL)""",
+    """CREATE TABLE policy_idle (
+        channel_id TEXT PRIMARY KEY,
+        settled_out INTEGER NOT NULL,
+        observed_s REAL NOT NULL) WITHOUT ROWID""",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -137,6 +155,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         (*_SETTINGS, *_CHANNELS, *_FORWARDS, *_FLOW, *_FEES),
     ),
     Migration(2, "what was learned of demand", _DEMAND),
+    Migration(3, "policies, their changes, idle channels", _POLICIES),
 )
 
 

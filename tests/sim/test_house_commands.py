@@ -15,6 +15,7 @@ from tests.sim.house_support import HouseNode, house_node
 from tests.sim.house_traffic import Traffic, traffic
 
 INVALID_PARAMS = -32602
+PEER = "02" + "5a" * 32
 METHODS = [command.name for command in COMMANDS]
 NAMES = sorted({param.name for command in COMMANDS for param in command.params})
 
@@ -58,6 +59,26 @@ def kept(node: HouseNode) -> tuple[Any, ...]:
         ("revenue-fee-debug", {"channel_id": "SCID"}),
         ("revenue-report", {"report_type": "shadow", "window_days": "3"}),
         ("revenue-report", {"report_type": "SHADOW"}),
+        ("revenue-policy", {"action": "set", "peer_id": PEER, "strategy": "passive"}),
+        (
+            "revenue-policy",
+            {
+                "action": "set",
+                "peer_id": PEER,
+                "strategy": "static",
+                "rebalance": "disabled",
+                "fee_ppm": "5",
+            },
+        ),
+        ("revenue-policy", {"action": "get", "peer_id": PEER}),
+        ("revenue-policy", {"action": "LIST"}),
+        ("revenue-policy", {"action": "delete", "peer_id": PEER}),
+        ("revenue-policy", {"action": "tag", "peer_id": PEER, "tag": "a b"}),
+        ("revenue-policy", {"action": "untag", "peer_id": PEER, "tag": "a b"}),
+        ("revenue-policy", {"action": "find", "tag": "a"}),
+        ("revenue-policy", {"action": "batch", "updates": f'[{{"peer_id": "{PEER}"}}]'}),
+        ("revenue-policy", {"action": "changes", "since": "5"}),
+        ("revenue-policy", {"action": "suggest"}),
         ("revenue-wake-all", {}),
         ("revenue-hive-status", {}),
     ],

@@ -1,0 +1,224 @@
+"""How the PolicyEngine gathers a week of evidence and turns it into suggestions, page by page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cl_revenue_ops.domain.channels import by_scid
+from cl_revenue_ops.domain.policy import idle, suggest
+from cl_revenue_ops.domain.policy.idle import IdleMark
+from cl_revenue_ops.domain.policy.suggest import ChannelEvidence, PeerEvidence
+from cl_revenue_ops.ports import PolicyStore, PortError
+from cl_revenue_ops.runtime.actor import Context
+from messages.base import Answer, Refusal
+from messages.channels import ChannelEntry, ChannelSnapshot
+from messages.flow import ChannelFlow, FlowReport
+from messages.forwards import SETTLED, ForwardLogPage, LoggedForward, ReadForwardLog
+from messages.policies import PeerPolicy, SuggestPolicies
+
+ACCOUNTANT = "accountant"
+BUSY = "suggestions are being made already; try again in a moment"
+NO_EVIDENCE = "the channels have not been analysed yet; try again in a few minutes"
+
+
+PAGE_ROWS = 1_000
+
+
+@dataclass
+class _Sums:
+    """What came and left by one scid within the window; fees are those of the forwards."""
+
+    earned_msat: int = 0
+    brought_msat: int = 0
+    forwards_out: int = 0
+    forwards_in: int = 0
+
+    def add(self, other: _Sums) -> None:
+        self.earned_msat += other.earned_msat
+        self.brought_msat += other.brought_msat
+        self.forwards_out += other.forwards_out
+        self.forwards_in += other.forwards_in
+
+
+@dataclass
+class _Open:
+    """A call under way: the log of the window is added up by scid, page by page."""
+
+    asked: SuggestPolicies
+    at_s: float
+    seq: int
+    step: str = ""
+    forwards: int = 0
+    sums: dict[str, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
+
+    def count(self, row: LoggedForward) -> None:
+        if row.status != SETTLED or row.at_s > self.at_s:
+            return
+        self.forwards += 1
+        fee_msat = row.fee_msat or 0
+        into, out = self.sums[row.in_scid], self.sums[row.out_scid or ""]
+        into.forwards_in += 1
+        into.brought_msat += fee_msat
+        out.forwards_out += 1
+        out.earned_msat += fee_msat
+
+
+class PolicyAdvice:
+    """One call at a time, a page of the log a step. Without an answer the caller's time runs out.
+
+    How long channels have been idle is kept beside it with every report on flow; a mark that could
+    not be stored is stored with the next report.
+    """
+
+    def __init__(self, context: Context, store: PolicyStore) -> None:
+        self._context = context
+        self._store = store
+        self._entries: tuple[ChannelEntry, ...] = ()
+        self._flows: dict[str, ChannelFlow] = {}
+        self._marks: dict[str, IdleMark] = {}
+        self._stored: dict[str, IdleMark] = {}
+        self._steps = 0
+        self._open: _Open | None = None
+        # All forwards up to this number were from before this time.
+        self._old: tuple[int, float] = (0, 0.0)
+
+    def recover(self) -> None:
+        """Read the marks; blocks on the store. A torn one is left out and told."""
+        for channel_id, (count, seconds) in self._store.load_idle().items():
+            if isinstance(count, int) and isinstance(seconds, (int, float)):
+                self._marks[channel_id] = IdleMark(count, float(seconds))
+            else:
+                self._context.log.warn(
+                    f"the stored idle time of channel {channel_id} is unreadable and begins anew"
+                )
+        self._stored = dict(self._marks)
+
+    def know(self, snapshot: ChannelSnapshot) -> None:
+        """These are the channels, closed ones included."""
+        self._entries = snapshot.channels
+
+    def hear(self, report: FlowReport) -> None:
+        """Take in the newest figures; blocks on the store where a mark has moved."""
+        self._flows = {flow.channel_id: flow for flow in report.channels}
+        self._marks = idle.marked(self._marks, report.channels)
+        if self._marks == self._stored:
+            return
+        try:
+            self._store.save_idle(self._marks)
+        except PortError as error:
+            self._context.log.info(f"how long channels are idle could not be stored: {error}")
+        else:
+            self._stored = dict(self._marks)
+
+    # -- one call -----------------------------------------------------------------------------
+
+    def begin(self, asked: SuggestPolicies) -> None:
+        """Gather what was earned in the window; the answer goes to whoever asked."""
+        clock, tell = self._context.clock, self._context.tell
+        if self._open is not None and self._open.asked.deadline_s >= clock.monotonic():
+            tell(asked.reply_to, Refusal(asked.call_id, BUSY))
+        elif not self._entries or not self._flows:
+            tell(asked.reply_to, Refusal(asked.call_id, NO_EVIDENCE))
+        else:
+            now_s = clock.now()
+            seq, before_s = self._old
+            self._open = _Open(asked, now_s, seq if now_s - suggest.WINDOW_S >= before_s else 0)
+            self._ask(self._open)
+
+    def _ask(self, work: _Open) -> None:
+        context = self._context
+        self._steps += 1
+        work.step = f"advice {context.generation}.{self._steps}"
+        context.tell(
+            ACCOUNTANT,
+            ReadForwardLog(
+                work.step,
+                context.address,
+                work.asked.deadline_s,
+                work.seq,
+                PAGE_ROWS,
+                work.at_s - suggest.WINDOW_S,
+            ),
+        )
+
+    def take(self, reply: Answer | Refusal, policies: Mapping[str, PeerPolicy]) -> bool:
+        """Take in a reply of the Accountant; False where it answers something else."""
+        work = self._open
+        if work is None or work.step != reply.call_id:
+            return False
+        asked = work.asked
+        if isinstance(reply, Refusal):
+            self._open = None
+            self._context.tell(asked.reply_to, Refusal(asked.call_id, reply.reason))
+            return True
+        page = reply.result
+        assert isinstance(page, ForwardLogPage)
+        for row in page.rows:
+            work.count(row)
+        work.seq = page.next_seq
+        if not work.forwards and not page.rows:
+            self._old = page.next_seq, work.at_s - suggest.WINDOW_S
+        if not page.last:
+            self._ask(work)
+            return True
+        self._open = None
+        told = self._told(work, policies)
+        self._context.tell(asked.reply_to, Answer(asked.call_id, told))
+        return True
+
+    def _told(self, work: _Open, policies: Mapping[str, PeerPolicy]) -> dict[str, object]:
+        peers = self._evidence(work)
+        rows = [
+            suggest.shown(found, policies.get(found.peer_id, PeerPolicy(found.peer_id)))
+            for found in suggest.suggestions(peers, policies)
+        ]
+        return {
+            "status": "success",
+            "suggestions": rows,
+            "count": len(rows),
+            "generated_at": int(work.at_s),
+            "evidence": {
+                "window_days": suggest.WINDOW_DAYS,
+                "peers": len(peers),
+                "peers_watched_long_enough": sum(map(suggest.enough, peers)),
+                "forwards_in_window": work.forwards,
+                "rebalance_costs": suggest.COSTS_NOT_KNOWN,
+            },
+            "message": "nothing was changed; each command applies one suggestion",
+        }
+
+    def _evidence(self, work: _Open) -> list[PeerEvidence]:
+        """What is known of each peer that has an open channel whose flow was analysed."""
+        by_channel: dict[str, _Sums] = defaultdict(_Sums)
+        owners = by_scid(self._entries)
+        for scid, sums in work.sums.items():
+            by_channel[owners.get(scid, "")].add(sums)
+        by_peer: dict[str, list[ChannelEvidence]] = defaultdict(list)
+        for entry in self._entries:
+            flow = self._flows.get(entry.channel_id)
+            if not entry.closed and flow is not None:
+                by_peer[entry.peer_id].append(
+                    self._of_channel(entry, flow, work.at_s, by_channel[entry.channel_id])
+                )
+        return [PeerEvidence(peer_id, tuple(by_peer[peer_id])) for peer_id in sorted(by_peer)]
+
+    def _of_channel(
+        self, entry: ChannelEntry, flow: ChannelFlow, at_s: float, sums: _Sums
+    ) -> ChannelEvidence:
+        return ChannelEvidence(
+            channel_id=entry.channel_id,
+            capacity_msat=entry.fact.capacity_msat,
+            local_msat=entry.fact.local_msat,
+            known_s=at_s - entry.first_seen_s,
+            observed_s=flow.observed_s,
+            idle_s=idle.idle_s(self._marks.get(entry.channel_id), flow),
+            settled_out=flow.settled_out,
+            earned_msat=sums.earned_msat,
+            brought_msat=sums.brought_msat,
+            forwards_in_window=sums.forwards_in + sums.forwards_out,
+            rate_in_msat_per_day=flow.rate_in_msat_per_day,
+            rate_out_msat_per_day=flow.rate_out_msat_per_day,
+            draining=flow.klass == "source",
+        )
