@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cl_revenue_ops.domain.fees import alpha
 from cl_revenue_ops.domain.fees.alpha import Context, Draft, Ruling, Stage
 from cl_revenue_ops.domain.fees.decide import FeeDecision, decide, written
 from cl_revenue_ops.domain.fees.facts import (
@@ -24,7 +23,7 @@ from cl_revenue_ops.domain.fees.facts import (
     FeeParameters,
     Pin,
 )
-from cl_revenue_ops.domain.fees.orders import AS_FOUND
+from cl_revenue_ops.domain.fees.orders import AS_FOUND, NO_ORDERS
 from cl_revenue_ops.domain.fees.record import decide_again, replay, to_record, to_text
 from cl_revenue_ops.domain.fees.stages import SEQUENCE
 from cl_revenue_ops.domain.fees.wording import reason
@@ -35,6 +34,7 @@ from tests.unit.fees_support import (
     DEFAULTS,
     HOUR_S,
     NOW,
+    ORDINARY_FEE,
     Node,
     all_facts,
     all_parameters,
@@ -59,7 +59,7 @@ def terms(strategy: str = "dynamic", *, hive_fee_ppm: int = 0, **fields: Any) ->
     return found
 
 
-def once(asked: Terms | None, fee: Fee = Fee(200, 0), **changes: Any) -> FeeDecision:
+def once(asked: Terms | None, fee: Fee = ORDINARY_FEE, **changes: Any) -> FeeDecision:
     """One decision on a grown channel of ours whose day's updates are spent."""
     p = changes.pop("p", DEFAULTS)
     state = known(fee, updates_s=SPENT, **changes.pop("state", {}))
@@ -344,6 +344,7 @@ def test_a_bounded_fee_that_was_written_needs_no_second_write() -> None:
 def test_the_fee_that_an_operator_gets_back_waits_for_no_pause_and_no_peer() -> None:
     back = Pin(137, 1000, AS_FOUND, NOW)
     changes: dict[str, Any] = {"conditions": Conditions(True, True, False)}
+    away: dict[str, Any]
     for away in ({"connected": False}, {"reestablished": False}):
         decision = once(terms("static", fee_ppm=9), pin=back, **changes, **away)
         assert (decision.action, decision.target) == ("set", Fee(137, 1000))
@@ -353,6 +354,6 @@ def test_the_fee_that_an_operator_gets_back_waits_for_no_pause_and_no_peer() -> 
 
 
 def test_a_context_knows_its_limits() -> None:
-    made = Context(facts(), known(), DEFAULTS, alpha.Orders(), 200, 200)
+    made = Context(facts(), known(), DEFAULTS, NO_ORDERS, 200, 200)
     assert made.limits() == (10, 5000)
     assert to_record(once(terms(max_fee_ppm=150)))["inputs"]["facts"]["terms"]["max_ppm"] == 150

@@ -119,9 +119,9 @@ def _outside(draft: Draft, context: Context, seen: Fee) -> bool:
     limits, fixed = context.limits(), context.limits(moving=False)
     floor, ceiling = draft.floor_ppm, draft.ceiling_ppm
     if floor == limits.floor_ppm:
-        floor = min(floor, fixed.floor_ppm)
+        floor = fixed.floor_ppm if limits.floor_ppm >= fixed.floor_ppm else 0
     if ceiling == limits.ceiling_ppm:
-        ceiling = max(ceiling, fixed.ceiling_ppm)
+        ceiling = fixed.ceiling_ppm if limits.ceiling_ppm <= fixed.ceiling_ppm else PPM_MOST
     return not floor <= seen.ppm <= ceiling
 
 
