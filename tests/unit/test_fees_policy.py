@@ -346,7 +346,7 @@ def test_the_fee_that_an_operator_gets_back_waits_for_no_pause_and_no_peer() -> 
     changes: dict[str, Any] = {"conditions": Conditions(True, True, False)}
     away: dict[str, Any]
     for away in ({"connected": False}, {"reestablished": False}):
-        decision = once(terms("static", fee_ppm=9), pin=back, **changes, **away)
+        decision = once(terms("static", fee_ppm=9), ORDINARY_FEE, pin=back, **changes, **away)
         assert (decision.action, decision.target) == ("set", Fee(137, 1000))
     assert once(None, pin=back._replace(origin="by hand"), **changes).code == "paused"
     for still in (Conditions(True, True, True), Conditions(False, True, False)):

@@ -79,7 +79,7 @@ class FeeBook:
     pins: dict[str, Pin] = field(default_factory=dict)
     quotes: dict[str, Asked] = field(default_factory=dict)
     desk: PricingDesk = field(default_factory=PricingDesk)
-    policies: Mapping[str, PeerPolicy] = field(default_factory=dict)
+    policies: dict[str, PeerPolicy] = field(default_factory=dict)
     hive_fee_ppm: int = 0
     spike: Spike | None = None
     last_cycle_s: float | None = None
