@@ -53,7 +53,7 @@ class FeeLeaving:
         """Start, or join what is under way."""
         closed = self._closed()
         if closed is not None:
-            self._refuse([asked], closed)
+            self._refuse([asked], f"no fee was put back: {closed}")
         elif self._open is not None:
             self._open.asked.append(asked)
         else:
@@ -138,7 +138,7 @@ class FeeLeaving:
 
     def _fail_all(self, work: _Open, why: str) -> None:
         if work.left is None:
-            self._refuse(work.asked, f"no fee was put back: {why}")
+            self._refuse(work.asked, f"paused, but no fee was put back: {why}")
             work.asked = []
         for channel_id in work.left or ():
             work.departure.fail(channel_id, why)

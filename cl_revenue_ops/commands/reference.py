@@ -26,7 +26,8 @@ What comes back:
 - **Sound, but refused or failed** (paused, no database, node out of reach, too many open calls): a
   result `{"status": "error", "error": text, "success": false}`. Nothing has changed, unless the
   text says that this is not known.
-- **No answer of the owner within 60 s** (180 s for a report, 600 s for `restore-fees`): the same, with a text that says so.
+- **No answer of the owner within 60 s** (180 s for a report, 600 s for `restore-fees`): the same,
+  with a text that says so.
 
 Where a channel is asked for, it may be named by its short channel id (`900000x12x0`, also with
 colons, also one that it had before a splice, also its local alias), by its channel_id (64 hex
@@ -97,8 +98,8 @@ TEXTS: Mapping[str, CommandText] = {
             " the config file: -32602",
             "a change that could not be stored: a result with `error`; the value is as before,"
             " only a pause holds all the same",
-            "`set restore-fees true` in dry run, in safe mode or out of sync: a result with `error`;"
-            " nothing has changed. `false` and `reset`: -32602",
+            "`set restore-fees true` in dry run, in safe mode or out of sync: a result with"
+            " `error`; nothing has changed. `false` and `reset`: -32602",
         ),
         (
             "revenue-config get min_fee_ppm",
@@ -133,8 +134,8 @@ TEXTS: Mapping[str, CommandText] = {
         },
         (
             "a fee outside the bounds without `force`, a peer with several channels: -32602",
-            "a peer whose policy is passive, without `force`: a result with `error` that says how to"
-            " end it",
+            "a peer whose policy is passive, without `force`: a result with `error` that says how"
+            " to end it",
             "paused, dry run, safe mode, a peer that is away, a refusal of the node: a result with"
             " `error`; no pin is kept and the fee is as before. Where the node did not answer a"
             " write, the channel is read again; `unknown` in the text says that this failed too",
@@ -148,7 +149,8 @@ TEXTS: Mapping[str, CommandText] = {
     "revenue-fee-debug": CommandText(
         "`channels`, each with its last decision: `sentence` (what was decided), `skip_reason` "
         "(null where a fee was to be set), `outcome` (what became of it), `fee_ppm`, "
-        "`target_ppm`, `wanted_ppm`, `whose` fee stands, the peer's `policy`, `repeats` of equal decisions; and with the"
+        "`target_ppm`, `wanted_ppm`, `whose` fee stands, the peer's `policy`, `repeats` of equal"
+        " decisions; and with the"
         " `next` one: `at` when at the latest, and what stands `in_the_way` now. With a channel"
         " also `belief` (best fee, volume, the others' price, the demand curve, the value of the"
         " stock, the draw; `low` and `high` bound 80 % intervals), `stages` (the verdict of each in"
