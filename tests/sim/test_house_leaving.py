@@ -339,7 +339,8 @@ def test_unpaused_in_the_middle_the_rest_is_left_to_the_controller(node: HouseNo
     node.wait_s(CYCLE_S + 100.0)
     for channel in list(node.world.channels.values())[4:]:
         node.world.set_channel(channel.channel_id, base_msat=0, ppm=51)
-    before, unpaused = node.calls["setchannel"], []
+    unpaused: list[bool] = []
+    before = node.calls["setchannel"]
 
     def asked(method: str) -> None:
         if method == "setchannel" and node.calls["setchannel"] - before >= 10 and not unpaused:

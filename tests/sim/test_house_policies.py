@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cl_revenue_ops.simnode.faults import Fault
+from messages.fees import FeeTick
 from messages.policies import PeerPolicy, PolicyChanged, PolicySnapshot
 from tests.sim.house_support import HouseNode, house_node
 from tests.sim.test_house_fees import decision, first_ppm, first_scid, rivals_ask
@@ -391,3 +392,27 @@ def test_a_pause_holds_orders_of_policies_back_as_well(node: HouseNode, engine: 
     node.call("revenue-config", ["set", "paused", False])
     node.wait_s(CYCLE_S)
     assert fees(node)[:2] == [911, 911]
+
+
+def test_what_a_change_decided_is_not_decided_again_in_the_cycle_under_way(
+    node: HouseNode,
+) -> None:
+    for name in range(45):
+        node.open(f"peer {name}", 1_000_000, 500_000)
+    node.wait_s(CYCLE_S + 60.0)
+    last, engine = max(node.world.channels), Engine(node)
+    peer_id = node.world.channels[last].peer_id
+
+    def asked(method: str) -> None:
+        if method == "listpeerchannels" and not engine.policies:
+            engine.set(peer_id, "static", fee_ppm=808)
+
+    start_s = node.now_s
+    node.wait_s(CYCLE_S - 300.0)
+    before = {row[0]: row[1] for row in decided(node)}
+    node.asked = asked
+    node.life.house.core.post.tell("fee-controller", FeeTick())
+    node.settle()
+    after = {row[0]: row[1] for row in decided(node)}
+    assert {name: after[name] - before.get(name, 0) for name in after} == dict.fromkeys(after, 1)
+    assert (node.world.channels[last].policy.ppm, node.now_s > start_s) == (808, True)
