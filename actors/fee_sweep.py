@@ -66,6 +66,11 @@ class FeeSweep:
         """Whether a further step is due."""
         return self._open is not None
 
+    @property
+    def left(self) -> tuple[str, ...] | None:
+        """The channels that are still to be decided; None until all is priced, or where none is."""
+        return None if self._open is None else self._open.left
+
     def begin(self, look: Look, news: News | None) -> None:
         """Start with what was just read."""
         peers = dict.fromkeys(fact.peer_id for _, fact in sorted(look.facts.items()))
