@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from actors.base import HouseActor, handles
+from actors.fee_decider import FeeDecider
 from actors.fee_evidence import FeeEvidence
+from actors.fee_leaving import FeeLeaving
 from actors.fee_look import FeeLook, Look
 from actors.fee_mempool import FeeMempool
 from actors.fee_neighbours import FeeNeighbours
 from actors.fee_orders import FeeOrders, Refused
+from actors.fee_policies import FeePolicies
 from actors.fee_pricing import FeePricing, News
-from actors.fee_quotes import QUOTES_A_STEP, FeeQuotes
+from actors.fee_quotes import FeeQuotes
 from actors.fee_rhythm import FeeRhythm
 from actors.fee_shadow import FeeShadow
+from actors.fee_sweep import FeeSweep
 from actors.fee_writer import FeeWriter
 from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain.fees import explain
@@ -23,17 +26,21 @@ from cl_revenue_ops.domain.fees.decide import parameters_of
 from cl_revenue_ops.domain.fees.explain_next import Outlook
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity
-from cl_revenue_ops.ports import FEE_SET, FeeStore, Node, PortError
+from cl_revenue_ops.ports import FeeStore, Node, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.channels import ChannelSnapshot
-from messages.control import Suspend
+from messages.control import Resume, Suspend
 from messages.fees import (
     ContinueFees,
+    ContinueLeaving,
     ContinueShadow,
     EvidenceSilence,
     ExplainFees,
     FeeTick,
+    PolicyEnds,
+    PutFeesBack,
+    RepricePeers,
     SetFeeByHand,
     ShadowReport,
     SlotTick,
@@ -41,25 +48,11 @@ from messages.fees import (
 )
 from messages.flow import FlowReport
 from messages.forwards import LoggedForward
+from messages.policies import PolicyChanged, PolicySnapshot
 
-CHANNELS_A_STEP = 20
 SLOTS_BUSY_S = 60.0
-ASK_PAUSE_S = 1.0
 SHOWN = 10
 ALL_CHANNELS = 10_000
-
-
-class Sweep(NamedTuple):
-    """A cycle under way. Gossip is asked about the `unasked` peers while `left` is None; then the
-    `rows` (None where the log did not answer) are learned from, and the channels in `left` decided.
-    Those in `ordered` had an order meanwhile.
-    """
-
-    look: Look
-    unasked: tuple[str, ...]
-    left: tuple[str, ...] | None
-    rows: Sequence[LoggedForward] | None
-    ordered: tuple[str, ...] = ()
 
 
 class FeeController(HouseActor):
@@ -79,17 +72,18 @@ class FeeController(HouseActor):
         self._gate = gate
         self._writer = FeeWriter(context, store, node)
         self._orders = FeeOrders(self._writer, context.clock.now)
-        self._quotes = FeeQuotes(context.clock, node, identity)
         self._evidence = FeeEvidence(context)
         self._shadow = FeeShadow(context, store)
-        self._mempool = FeeMempool(context.clock, node)
+        mempool = FeeMempool(context.clock, node)
         self._neighbours = FeeNeighbours(node)
-        self._reader = FeeLook(context.clock, node, gate, self._neighbours)
-        self._book = FeeBook()
+        reader = FeeLook(context.clock, node, gate, self._neighbours)
+        self._decider = FeeDecider(self, reader, self._writer, mempool)
         self._rhythm = FeeRhythm(context.clock)
         self._pricing = FeePricing(store)
-        self._scids: dict[str, str] = {}
-        self._sweep: Sweep | None = None
+        quotes = FeeQuotes(context.clock, node, identity)
+        self._sweep = FeeSweep(self, self._decider, quotes, self._pricing, mempool, self._rhythm)
+        self._policies = FeePolicies(self, self._decider, self._pricing)
+        self._leaving = FeeLeaving(self, self._decider, self._writer, gate)
         self._trouble: str | None = None
         self._recent: list[dict[str, object]] = []
 
@@ -99,8 +93,9 @@ class FeeController(HouseActor):
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
         header, states = self._store.load()
-        self._book = FeeBook.unpack(header, states, self._store.load_demand(), self.now())
-        for name in self._book.unreadable:
+        book = FeeBook.unpack(header, states, self._store.load_demand(), self.now())
+        self._decider.book, book.hive_fee_ppm = book, self.config.hive_fee_ppm
+        for name in book.unreadable:
             self.context.log.warn(f"fees: what was stored of {name} is damaged; it starts anew")
         self._changed()
         rest_s = self._rhythm.rest_s(self._book, self.config.fee_interval)
@@ -108,7 +103,16 @@ class FeeController(HouseActor):
         self.context.after(SLOTS_BUSY_S, SlotTick())
         self._show()
 
+    @property
+    def _book(self) -> FeeBook:
+        return self._decider.book
+
+    @property
+    def _scids(self) -> dict[str, str]:
+        return self._decider.scids
+
     def configured(self, old: Config, new: Config) -> None:
+        self._policies.hive_fee(new.hive_fee_ppm)
         self._writer.retention_days = new.decision_retention_days
         if old.fee_interval != new.fee_interval:
             self.context.after(self._rhythm.rest_s(self._book, new.fee_interval), FeeTick())
@@ -116,13 +120,19 @@ class FeeController(HouseActor):
     @handles(Suspend)
     def _suspend(self, message: Suspend) -> None:
         super()._suspend(message)
-        self._sweep = None
+        self._sweep.stop()
         self._evidence.stop()
+
+    @handles(Resume)
+    def _resume(self, message: Resume) -> None:
+        super()._resume(message)
+        self._policies.go_on()
 
     @handles(ChannelSnapshot)
     def _channels(self, message: ChannelSnapshot) -> None:
-        self._scids = {e.channel_id: e.fact.scid or e.channel_id for e in message.channels}
+        self._decider.scids = {e.channel_id: e.fact.scid or e.channel_id for e in message.channels}
         self._pricing.know(message)
+        self._policies.know(message)
         self._shadow.know(message)
         if not message.fresh:
             return
@@ -150,8 +160,8 @@ class FeeController(HouseActor):
             self._note(f"suspended: {self.suspended}")
             return False
         self._rhythm.begin()
-        self._trouble = self._quotes.trouble = None
-        self._sweep = None
+        self._trouble = None
+        self._sweep.stop()
         self._evidence.begin(self._book.desk.cursor)
         return True
 
@@ -185,107 +195,36 @@ class FeeController(HouseActor):
         self._neighbours.look()
         self._trouble = self._trouble or self._neighbours.trouble
         try:
-            look = self._look()
+            look = self._decider.look()
         except PortError as error:
             self._note(f"the node could not be read: {error}")
             return
-        peers = dict.fromkeys(fact.peer_id for _, fact in sorted(look.facts.items()))
-        self._sweep = Sweep(look, tuple(peers), None, rows)
+        self._sweep.begin(look, None if rows is None else News(rows, self._evidence.cursor))
         self._continue(ContinueFees())
 
     @handles(ContinueFees)
     def _continue(self, message: ContinueFees) -> None:
-        """One step: ask gossip about the next peers; then price; then decide the next channels."""
-        sweep = self._sweep
-        if sweep is None or self.suspended is not None:
+        """One step of the sweep under way."""
+        if not self._sweep.under_way or self.suspended is not None:
             return
         try:
-            if sweep.left is None:
-                self._sweep, rest_s = self._ask_step(sweep)
-            else:
-                self._sweep, rest_s = self._decide_step(sweep, sweep.left), 0.0
+            step = self._sweep.step()
         except PortError as error:
-            # The next cycle does the rest.
-            self._sweep = None
             self._note(f"the node could not be read: {error}")
             return
-        if self._sweep is None:
+        self._trouble = self._sweep.trouble or self._trouble
+        if step.was_set:
+            self._changed()
+        if step.rest_s is None:
             self._show()
-        elif rest_s > 0.0:
-            self.context.after(rest_s, ContinueFees())
+        elif step.rest_s > 0.0:
+            self.context.after(step.rest_s, ContinueFees())
         else:
             self.context.tell(self.context.address, ContinueFees())
 
-    def _ask_step(self, sweep: Sweep) -> tuple[Sweep, float]:
-        """Ask gossip about a few peers; where no more are due, price and go on to decide."""
-        asked = self._quotes.refresh(self._book, sweep.unasked)
-        self._trouble = self._quotes.trouble or self._trouble
-        if asked == QUOTES_A_STEP:
-            return sweep, ASK_PAUSE_S
-        look = self._look() if asked or self._reader.is_old(sweep.look) else sweep.look
-        self._price(look, sweep.rows)
-        left = tuple(sorted(look.facts))
-        return sweep._replace(look=look, unasked=(), left=left, rows=None), 0.0
-
-    def _price(self, look: Look, rows: Sequence[LoggedForward] | None) -> None:
-        """Learn from what was read, price all destinations, and take a sample of the mempool."""
-        config, now_s = self.config, look.situation.read_at_s
-        news = None if rows is None else News(rows, self._evidence.cursor)
-        facts = list(look.facts.values())
-        self._pricing.price(self._book, facts, news, config.target_flow, self.root_seed, now_s)
-        if config.enable_vegas_reflex:
-            self._mempool.sample(self.root_seed, config.vegas_decay_rate)
-            self._trouble = self._mempool.trouble or self._trouble
-            self._book.spike = self._mempool.spike(config.vegas_decay_rate)
-
-    def _decide_step(self, sweep: Sweep, left: tuple[str, ...]) -> Sweep | None:
-        """Decide some channels. Raises PortError with nothing recorded."""
-        look = self._look() if self._reader.is_old(sweep.look) else sweep.look
-        batch = [other for other in left[:CHANNELS_A_STEP] if other not in sweep.ordered]
-        self._rhythm.decided(self._book)
-        self._decide(look, batch)
-        rest = left[CHANNELS_A_STEP:]
-        return sweep._replace(look=look, left=rest) if rest else None
-
-    def _look(self) -> Look:
-        """Read the node once for all channels; raises PortError."""
-        look = self._reader.all(self.config, suspended=self.suspended is not None)
-        self._book.spike = self._mempool.spike(self.config.vegas_decay_rate)
-        return look
-
     def _decide(self, look: Look, channel_ids: Iterable[str]) -> None:
-        """Decide some channels, store all decisions at once, then write what is to be written.
-
-        A channel whose fee would move is read again and decided anew: nothing is written on facts
-        from before. Raises PortError with nothing recorded.
-        """
-        book, known = self._book, [c for c in channel_ids if c in look.facts]
-        before = {channel_id: book.state(channel_id) for channel_id in known}
-        decisions = {c: book.decide(look.facts[c], look.situation) for c in known}
-        moving = [c for c, decision in decisions.items() if decision.action == "set"]
-        suspended = self.suspended is not None
-        try:
-            now = self._reader.again(look, moving, self.config, suspended=suspended)
-        except PortError:
-            book.states.update(before)
-            raise
-        for channel_id in moving:
-            del decisions[channel_id]
-            book.states[channel_id] = before[channel_id]
-            if channel_id in now.facts:
-                decisions[channel_id] = book.decide(now.facts[channel_id], now.situation)
-        if not decisions:
-            return
-        made = list(decisions.values())
-        for decision in made:
-            if decision.newly_foreign or decision.code == "rewritten":
-                scid = self._scids.get(decision.facts.channel_id, decision.facts.channel_id)
-                self.context.log.warn(f"fees: {scid}: {decision.sentence}")
-        outcomes = [
-            self._writer.carry_out(book, decision, number)
-            for decision, number in zip(made, self._writer.record(book, made), strict=True)
-        ]
-        if FEE_SET in outcomes:
+        """Decide some channels and write what is to be written; PortError with nothing recorded."""
+        if self._decider.decide(look, channel_ids):
             self._changed()
 
     def _changed(self) -> None:
@@ -309,16 +248,48 @@ class FeeController(HouseActor):
     def _take_slots(self, used: Mapping[str, int], at_s: float) -> bool:
         """Take one sample, decide at once where congestion turned; True: look again soon."""
         turned, busy = self._book.sample_slots(used, at_s, parameters_of(self.config))
-        if turned and self._sweep is None and self.suspended is None:
+        if turned and not self._sweep.under_way and self.suspended is None:
             self._decide_soon(turned)
         return busy
 
     def _decide_soon(self, channel_ids: Iterable[str]) -> None:
         try:
-            self._decide(self._look(), channel_ids)
+            self._decide(self._decider.look(), channel_ids)
         except PortError as error:
             # The next cycle decides them; what turned is remembered in their states.
             self._trouble = f"the node could not be read: {error}"
+
+    # -- policies -----------------------------------------------------------------------------
+
+    @handles(PolicySnapshot)
+    def _policies_told(self, message: PolicySnapshot) -> None:
+        self._policies.hear(message)
+
+    @handles(PolicyChanged)
+    def _policy_changed(self, message: PolicyChanged) -> None:
+        self._policies.note(message)
+
+    @handles(PolicyEnds)
+    def _policy_ends(self, message: PolicyEnds) -> None:
+        self._policies.look_for_ends()
+
+    @handles(RepricePeers)
+    def _reprice(self, message: RepricePeers) -> None:
+        """Decide the channels of peers whose policy has changed, also while a sweep is under way.
+
+        Suspended, they wait.
+        """
+        if self.suspended is not None:
+            return
+        try:
+            decided, was_set = self._policies.step()
+        except PortError as error:
+            self._note(f"the node could not be read: {error}")
+            return
+        self._sweep.done(decided)
+        if was_set:
+            self._changed()
+            self._show()
 
     # -- by hand ------------------------------------------------------------------------------
 
@@ -326,16 +297,14 @@ class FeeController(HouseActor):
     def _by_hand(self, message: SetFeeByHand) -> None:
         channel_id = message.channel_id
         try:
-            look = self._look()
+            look = self._decider.look()
         except PortError as error:
             self.refuse(message, f"the node could not be read: {error}")
             return
         if channel_id not in look.facts:
             self.refuse(message, "that channel is not open any more")
             return
-        if self._sweep is not None:
-            # It is decided here and now; once a cycle is enough.
-            self._sweep = self._sweep._replace(ordered=(*self._sweep.ordered, channel_id))
+        self._sweep.done((channel_id,))
         fact = look.facts[channel_id]
         try:
             told = self._orders.carry_out(message, self._book, fact, look.situation, self._scids)
@@ -354,6 +323,17 @@ class FeeController(HouseActor):
             self.answer(message, explain.woken(woken, closed))
         else:
             self.refuse(message, f"suspended: {self.suspended}")
+
+    @handles(PutFeesBack)
+    def _put_back(self, message: PutFeesBack) -> None:
+        self._leaving.begin(message)
+        self._show()
+
+    @handles(ContinueLeaving)
+    def _put_back_on(self, message: ContinueLeaving) -> None:
+        self._leaving.step()
+        self._changed()
+        self._show()
 
     # -- explaining ---------------------------------------------------------------------------
 
@@ -389,5 +369,6 @@ class FeeController(HouseActor):
                 "foreign": explain.foreign(self._book.states, self._scids),
                 "last_cycle_at": self._rhythm.begun_s,
                 "trouble": self._trouble,
+                "restored": self._leaving.summary,
             }
         )

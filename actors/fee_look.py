@@ -10,12 +10,11 @@ from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain.fees.book import Situation
 from cl_revenue_ops.domain.fees.decide import parameters_of
 from cl_revenue_ops.domain.fees.facts import Conditions
-from cl_revenue_ops.gate import WriteGate
+from cl_revenue_ops.gate import PAUSES, WriteGate
 from cl_revenue_ops.ports import Clock, Node
 from messages.channels import ChannelFact
 
 FACTS_FRESH_S = 5.0
-PAUSES = frozenset({"paused", "configuration"})
 
 
 class Look(NamedTuple):
@@ -60,7 +59,7 @@ class FeeLook:
 
     def _situation(self, config: Config, suspended: bool) -> Situation:
         info = self._node.info()
-        paused = not PAUSES.isdisjoint(self._gate.reasons())
+        paused = not self._gate.reasons().keys().isdisjoint(PAUSES)
         conditions = Conditions(
             info.sync_warning is None, paused, suspended, self._neighbours.writers
         )

@@ -9,6 +9,7 @@ from cl_revenue_ops.domain.fees import explain
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
 from cl_revenue_ops.domain.fees.decide import FeeDecision
 from cl_revenue_ops.domain.fees.facts import Pin
+from cl_revenue_ops.domain.fees.orders import BY_HAND
 from cl_revenue_ops.ports import FEE_SET
 from messages.channels import ChannelFact
 from messages.fees import SetFeeByHand
@@ -37,7 +38,7 @@ class FeeOrders:
         if order.ppm is None:
             decision, text, outcome = self._unpin(book, fact, situation)
         else:
-            decision, text, outcome = self._pin(book, fact, situation, order.ppm)
+            decision, text, outcome = self._pin(book, fact, situation, order.ppm, order.force)
         fees = explain.fees(decision, stands=outcome in (FEE_SET, NOTHING))
         done = {"pinned": decision.facts.channel_id in book.pins, "message": text}
         told = explain.order(decision.facts.channel_id, scids)
@@ -55,15 +56,24 @@ class FeeOrders:
         return decision, f"{text}. {why}", outcome
 
     def _pin(
-        self, book: FeeBook, fact: ChannelFact, situation: Situation, ppm: int
+        self, book: FeeBook, fact: ChannelFact, situation: Situation, ppm: int, force: bool
     ) -> tuple[FeeDecision, str, str]:
         """Pin and write; a pin whose write did not happen is taken back: nothing has changed.
 
-        Where nobody knows whether it happened, the target stays: found later, it is ours.
+        Where nobody knows whether it happened, the target stays: found later, it is ours. A peer
+        whose policy is passive is left alone unless forced.
         """
-        channel_id = fact.channel_id
+        channel_id, at_s = fact.channel_id, self._now()
+        terms = book.terms(fact.peer_id, at_s)
+        passive = terms is not None and terms.passive
+        if passive and not force:
+            raise Refused(
+                f"not set: the policy of {fact.peer_id} is passive and leaves its fees alone;"
+                f" revenue-policy delete {fact.peer_id} ends that, force=true sets this fee anyway"
+            )
         before = book.pins.get(channel_id), book.state(channel_id)
-        book.pins[channel_id] = Pin(ppm, None, "by hand", self._now())
+        since_s = at_s if terms is None else max(at_s, terms.since_s)
+        book.pins[channel_id] = Pin(ppm, None, BY_HAND, since_s)
         decision = book.decide(fact, situation)
         if decision.action == "none" and decision.code != "unchanged":
             book.restore(channel_id, *before)
@@ -75,4 +85,7 @@ class FeeOrders:
             book.restore(channel_id, before[0], book.state(channel_id) if is_open else before[1])
             self._writer.take_back(book, decision, number, outcome)
             raise Refused(f"not pinned, {outcome}" if is_open else f"not set: {outcome}")
-        return decision, "pinned until revenue-set-fee ... auto", outcome
+        text = "pinned until revenue-set-fee ... auto"
+        if terms is not None:
+            text = f"{text}; that stands above the peer's policy ({terms.strategy})"
+        return decision, text, outcome

@@ -66,5 +66,17 @@ class FeePricing:
         else:
             # What surprised the last time does not surprise again.
             desk.demand.surprises.clear()
+        self._price(book, facts, root_seed, now_s)
+
+    def price_as_known(
+        self, book: FeeBook, facts: Sequence[ChannelFact], root_seed: int, now_s: float
+    ) -> None:
+        """Value and price by what was learned before, and meet nobody new; blocks on the store."""
+        self._price(book, facts, root_seed, now_s)
+
+    def _price(
+        self, book: FeeBook, facts: Sequence[ChannelFact], root_seed: int, now_s: float
+    ) -> None:
+        desk = book.desk
         desk.price(facts, lambda purpose, number: uniform(root_seed, purpose, number), now_s)
         self._store.save_demand(book.header(), desk.pack())

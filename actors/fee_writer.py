@@ -6,6 +6,7 @@ from cl_revenue_ops.config import default_config
 from cl_revenue_ops.domain.fees import explain
 from cl_revenue_ops.domain.fees.book import FeeBook
 from cl_revenue_ops.domain.fees.decide import FeeDecision
+from cl_revenue_ops.domain.fees.orders import orders_in
 from cl_revenue_ops.ports import (
     FEE_SET,
     FeeStore,
@@ -78,7 +79,10 @@ class FeeWriter:
         target = decision.target
         assert target is not None
         try:
-            self._node.set_fee(decision.facts.channel_id, target.base_msat, target.ppm)
+            leaving = orders_in(decision.facts, decision.now_s).leaving
+            self._node.set_fee(
+                decision.facts.channel_id, target.base_msat, target.ppm, though_paused=leaving
+            )
         except WriteRefused as refusal:
             return f"not written: {refusal}"
         except (TimedOut, MalformedReply) as error:

@@ -18,15 +18,24 @@ from cl_revenue_ops.config import (
     set_value,
     to_text,
 )
-from cl_revenue_ops.gate import WriteGate
+from cl_revenue_ops.gate import PAUSES, WriteGate
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import PortError, SettingsStore
 from cl_revenue_ops.runtime.actor import Context
 from cl_revenue_ops.runtime.rng import fresh_root
 from messages.base import Command
-from messages.settings import ConfigChanged, ResetSetting, SetSetting, SettingConfigured
+from messages.fees import PutFeesBack
+from messages.settings import (
+    ConfigChanged,
+    ResetSetting,
+    RestoreFees,
+    SetSetting,
+    SettingConfigured,
+)
 
-PAUSED, UNUSABLE, DRY_RUN = "paused", "configuration", "dry run"
+PAUSED, UNUSABLE = PAUSES
+DRY_RUN = "dry run"
+FEE_CONTROLLER = "fee-controller"
 
 
 class Settings(HouseActor):
@@ -93,6 +102,17 @@ class Settings(HouseActor):
         if change is not None:
             text = f"{change.key} is back at its configured value {change.new_value}"
             self.answer(message, {**_result(change), "message": "; ".join(change.notes) or text})
+
+    @handles(RestoreFees)
+    def _leave(self, message: RestoreFees) -> None:
+        """Pause first, and stored: whatever happens from here on, nothing else is written."""
+        self._ticket = message.ticket
+        outcome = set_value(self._book, "paused", True, "revenue-config")
+        change = self._apply(message, outcome)
+        if change is not None:
+            self._given(change)
+            asker = (message.call_id, message.reply_to, message.deadline_s)
+            self.context.tell(FEE_CONTROLLER, PutFeesBack(*asker))
 
     @handles(SettingConfigured)
     def _configured(self, message: SettingConfigured) -> None:

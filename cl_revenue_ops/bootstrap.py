@@ -39,6 +39,7 @@ from messages.channels import ChannelSnapshot
 from messages.control import StartHouse, StopHouse
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
+from messages.policies import PolicyChanged, PolicySnapshot
 from messages.settings import ConfigChanged
 
 CHANNEL_REGISTRY, ACCOUNTANT = "channel-registry", "accountant"
@@ -221,7 +222,8 @@ class _Births:
 def _children(ports: Ports, seed: int | None) -> list[Child]:
     """Who lives in the house, in boot order: address, kind, factory, and the facts it reads."""
     births = _Births(ports, seed)
-    channels, flows = (ConfigChanged, ChannelSnapshot), (ConfigChanged, ChannelSnapshot, FlowReport)
+    channels = (ConfigChanged, ChannelSnapshot)
+    fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
         ("settings", LOAD_BEARING, births.settings, ()),
@@ -231,7 +233,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         (ACCOUNTANT, LOAD_BEARING, births.accountant, (ConfigChanged, ForwardSeen)),
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
-        ("fee-controller", SUSPENDED, births.fee_controller, flows),
+        ("fee-controller", SUSPENDED, births.fee_controller, fees),
     ]
 
 

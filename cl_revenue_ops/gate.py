@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Container
+
+PAUSES = ("paused", "configuration")
+"""The sources that stand for a pause: an operator's, and that of a faulty configuration."""
 
 
 class WriteGate:
@@ -42,12 +46,14 @@ class WriteGate:
                 self._reasons.pop(source, None)
                 self._tickets.pop(source, None)
 
-    def closed_because(self) -> str | None:
-        """None when writes may go out, else every standing reason in one line."""
+    def closed_because(self, apart_from: Container[str] = ()) -> str | None:
+        """None when writes may go out, else every standing reason in one line.
+
+        Only what puts fees back for an operator who leaves asks `apart_from` PAUSES.
+        """
         with self._lock:
-            if not self._reasons:
-                return None
-            return "; ".join(f"{source}: {why}" for source, why in sorted(self._reasons.items()))
+            standing = [pair for pair in sorted(self._reasons.items()) if pair[0] not in apart_from]
+        return "; ".join(f"{source}: {why}" for source, why in standing) or None
 
     def reasons(self) -> dict[str, str]:
         """A copy of the standing reasons by source."""

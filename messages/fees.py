@@ -30,6 +30,26 @@ class WakeAll(Command):
 
 
 @dataclass(frozen=True)
+class RepricePeers(Tick):
+    """Peers wait for their channels to be decided; sent by the controller to itself."""
+
+
+@dataclass(frozen=True)
+class PolicyEnds(Tick):
+    """A peer's policy has come to its end."""
+
+
+@dataclass(frozen=True)
+class PutFeesBack(Command):
+    """Put the fees found at first contact back on every channel; the house is paused already."""
+
+
+@dataclass(frozen=True)
+class ContinueLeaving(Tick):
+    """The fees of the next channels are put back; sent by the controller to itself."""
+
+
+@dataclass(frozen=True)
 class SlotTick(Tick):
     """Time to look at the HTLC slots in use."""
 

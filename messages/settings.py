@@ -28,6 +28,13 @@ class ResetSetting(Command):
 
 
 @dataclass(frozen=True)
+class RestoreFees(Command):
+    """Pause, then let the fees found at first contact be put back; nothing else is stored."""
+
+    ticket: int = 0
+
+
+@dataclass(frozen=True)
 class SettingConfigured(Fact):
     """lightningd stored a new configured value (`setconfig`), already validated."""
 

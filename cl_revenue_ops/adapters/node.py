@@ -20,7 +20,7 @@ from cl_revenue_ops.adapters.parse import (
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.adapters.validate import parse_channel_id, parse_count, parse_pubkey
-from cl_revenue_ops.gate import WriteGate
+from cl_revenue_ops.gate import PAUSES, WriteGate
 from cl_revenue_ops.ports import (
     ChannelReading,
     CircuitOpen,
@@ -173,7 +173,9 @@ class LightningNode:
                 return page
         return self._all_forwards(start)
 
-    def set_fee(self, channel_id: str, base_msat: int, ppm: int) -> FeeSet:
+    def set_fee(
+        self, channel_id: str, base_msat: int, ppm: int, *, though_paused: bool = False
+    ) -> FeeSet:
         """Write the fee of exactly one channel; the gate is read just before the bytes go out.
 
         From then until the answer the generation is held fixed. After TimedOut or MalformedReply
@@ -186,21 +188,21 @@ class LightningNode:
             raise ValueError(f"not a fee: {base_msat} msat and {ppm} ppm")
         wanted = FeeSet(channel_id, base_msat, ppm)
         params = {"id": channel_id, "feebase": base_msat, "feeppm": ppm}
-        self._check_gate()
+        self._check_gate(though_paused)
         with ExitStack() as held:
 
             def last_look() -> None:
                 # Waiting for the connection may have taken long enough for a pause or a successor.
                 held.enter_context(self._lease.effect())
-                self._check_gate()
+                self._check_gate(though_paused)
 
             reply = self._ask("setchannel", params, before_send=last_look)
         if [parse_fee_set(entry) for entry in _rows("setchannel", reply, "channels")] != [wanted]:
             raise MalformedReply("setchannel: the node does not confirm the fee that was asked for")
         return wanted
 
-    def _check_gate(self) -> None:
-        reason = self._gate.closed_because()
+    def _check_gate(self, though_paused: bool) -> None:
+        reason = self._gate.closed_because(PAUSES if though_paused else ())
         if reason is not None:
             raise WriteRefused(reason)
 

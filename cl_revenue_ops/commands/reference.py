@@ -26,7 +26,8 @@ What comes back:
 - **Sound, but refused or failed** (paused, no database, node out of reach, too many open calls): a
   result `{"status": "error", "error": text, "success": false}`. Nothing has changed, unless the
   text says that this is not known.
-- **No answer of the owner within 60 s** (180 s for a report): the same, with a text that says so.
+- **No answer of the owner within 60 s** (180 s for a report, 600 s for `restore-fees`): the same,
+  with a text that says so.
 
 Where a channel is asked for, it may be named by its short channel id (`900000x12x0`, also with
 colons, also one that it had before a splice, also its local alias), by its channel_id (64 hex
@@ -79,12 +80,16 @@ TEXTS: Mapping[str, CommandText] = {
         " configured value, `source` (default, config file, setconfig or runtime), bounds, unit."
         " `list`: the rows of all settings. `list-mutable`: the keys that can change at run time."
         " `set` and `reset`: `status`, `key`, `old_value`, `new_value`, `version`; `reset` also a"
-        " `message`.",
+        " `message`. `set restore-fees true` is an action and stores nothing but the pause: it"
+        " pauses and puts back the fee and base fee found at first contact; answers `status`"
+        " (`success`, or `incomplete` where a channel failed), `restored` (old and new fee a"
+        " channel), `failed` and `left_alone` (with the reason), `message`. `get restore-fees`"
+        " tells how the `last` one of this start went. See [leaving.md](../leaving.md).",
         "Reading: on the I/O thread, from memory. `set` and `reset`: by the Settings actor, stored"
         " before the answer. `set paused true` closes the gate before anything is stored.",
         {
             "action": "get, set, reset, list or list-mutable",
-            "key": "a setting by its key or its option name, with `-` or `_`",
+            "key": "a setting by its key or its option name, with `-` or `_`; or `restore-fees`",
             "value": "for `set`: a text, number or switch within the bounds of the setting",
         },
         (
@@ -93,12 +98,15 @@ TEXTS: Mapping[str, CommandText] = {
             " the config file: -32602",
             "a change that could not be stored: a result with `error`; the value is as before,"
             " only a pause holds all the same",
+            "`set restore-fees true` in dry run, in safe mode or out of sync: a result with"
+            " `error`; nothing has changed. `false` and `reset`: -32602",
         ),
         (
             "revenue-config get min_fee_ppm",
             "revenue-config set min_fee_ppm 25",
             "revenue-config set paused true",
             "revenue-config reset min_fee_ppm",
+            "revenue-config set restore-fees true",
         ),
     ),
     "revenue-analyze": CommandText(
@@ -121,10 +129,13 @@ TEXTS: Mapping[str, CommandText] = {
         {
             "channel_id": "the channel, by any of its names",
             "fee_ppm": "0 to 100000, or `auto` to give the channel back to the controller",
-            "force": "true allows a fee outside min_fee_ppm..max_fee_ppm",
+            "force": "true allows a fee outside min_fee_ppm..max_fee_ppm, and one on a peer whose"
+            " policy is passive",
         },
         (
             "a fee outside the bounds without `force`, a peer with several channels: -32602",
+            "a peer whose policy is passive, without `force`: a result with `error` that says how"
+            " to end it",
             "paused, dry run, safe mode, a peer that is away, a refusal of the node: a result with"
             " `error`; no pin is kept and the fee is as before. Where the node did not answer a"
             " write, the channel is read again; `unknown` in the text says that this failed too",
@@ -138,7 +149,8 @@ TEXTS: Mapping[str, CommandText] = {
     "revenue-fee-debug": CommandText(
         "`channels`, each with its last decision: `sentence` (what was decided), `skip_reason` "
         "(null where a fee was to be set), `outcome` (what became of it), `fee_ppm`, "
-        "`target_ppm`, `wanted_ppm`, `whose` fee stands, `repeats` of equal decisions; and with the"
+        "`target_ppm`, `wanted_ppm`, `whose` fee stands, the peer's `policy`, `repeats` of equal"
+        " decisions; and with the"
         " `next` one: `at` when at the latest, and what stands `in_the_way` now. With a channel"
         " also `belief` (best fee, volume, the others' price, the demand curve, the value of the"
         " stock, the draw; `low` and `high` bound 80 % intervals), `stages` (the verdict of each in"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cl_revenue_ops.commands import values
+from cl_revenue_ops.commands import leaving, values
 from cl_revenue_ops.commands.binding import BadInput, Param
 from cl_revenue_ops.commands.desk import FrontDesk, HandOn
 from cl_revenue_ops.config import (
@@ -51,12 +51,22 @@ def run(desk: FrontDesk, args: Mapping[str, Any]) -> dict[str, object] | HandOn:
     if action == "list-mutable":
         keys = mutable_keys()
         return {"mutable_keys": keys, "count": len(keys)}
+    if leaving.is_action(key):
+        return _leaving(desk, action, value)
     if action == "get":
         return _get(book, key)
     if action == "set":
         return _set(desk, book, key, value)
     ticket = order(desk.gate, _refuse_if(reset_value(book, key)))
     return HandOn("settings", lambda i, to, by: ResetSetting(i, to, by, key, ticket))
+
+
+def _leaving(desk: FrontDesk, action: str, value: object) -> dict[str, object] | HandOn:
+    if action == "set":
+        return leaving.carry_out(desk, value)
+    if action == "get":
+        return leaving.describe(desk)
+    raise BadInput("restore_fees is an action, not a setting: there is nothing to reset")
 
 
 def _check_arguments(action: str, key: str | None, value: object) -> None:

@@ -156,8 +156,8 @@ _HIVE = _group(
     _choice("hive-enabled", ("auto", "true", "false"), HIVE_LIAISON,
             "Hive mode: auto detects cl-hive and membership, true requires them,"
             " false is standalone"),
-    _whole("hive-fee-ppm", 0, _PPM, "ppm", HIVE_LIAISON,
-           "Fee rate for members of the hive fleet"),
+    _whole("hive-fee-ppm", 0, _PPM, "ppm", FEE_CONTROLLER,
+           "Fee rate of peers whose policy is hive, also below the lowest one"),
     _whole("hive-rebalance-tolerance", 50, (0, 100_000), "sats", HIVE_LIAISON,
            "Largest loss accepted for a rebalance towards a fleet member"),
 )

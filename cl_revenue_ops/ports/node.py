@@ -87,6 +87,12 @@ class Node(Protocol):
         """Other plugins that are active on the node and known to set fees, by their usual names."""
         ...
 
-    def set_fee(self, channel_id: str, base_msat: int, ppm: int) -> FeeSet:
-        """Write base fee and ppm through the gate; raises WriteRefused when it is closed."""
+    def set_fee(
+        self, channel_id: str, base_msat: int, ppm: int, *, though_paused: bool = False
+    ) -> FeeSet:
+        """Write base fee and ppm through the gate; raises WriteRefused when it is closed.
+
+        `though_paused` is for the fee that an operator who leaves gets back: it passes a gate that
+        nothing but a pause has closed.
+        """
         ...

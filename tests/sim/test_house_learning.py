@@ -134,7 +134,7 @@ def test_a_kill_after_pricing_changes_no_fee(cycle: int) -> None:
     deaths: list[float] = []
 
     def priced(it: Any) -> bool:
-        if it._sweep is not None and it._sweep.left is not None:
+        if it._sweep.left is not None:
             deaths.append(it.now())
         return bool(deaths)
 

@@ -28,10 +28,12 @@ from cl_revenue_ops.domain.fees.facts import (
     PriorPrice,
     Spike,
     market,
-    standing_pin,
 )
+from cl_revenue_ops.domain.fees.orders import orders_in
 from cl_revenue_ops.domain.fees.record import to_record
 from cl_revenue_ops.domain.fees.vegas import floor_multiplier
+from cl_revenue_ops.domain.policy_terms import terms_of
+from messages.policies import PeerPolicy
 
 NOW = 1_700_000_000.0
 HOUR_S = 3600.0
@@ -63,7 +65,6 @@ def facts(**changes: Any) -> ChannelFacts:
         sampled_at_s=NOW,
         prior=None,
         pin=None,
-        passive=False,
         conditions=WELL,
     )
     return replace(ordinary, **changes)
@@ -88,7 +89,7 @@ def context(
     state = known() if state is None else state
     found = state.found or seen.fee or Fee(p.min_fee_ppm, 0)
     fee = None if seen.fee is None else seen.fee.ppm
-    return Context(seen, state, p, standing_pin(seen, NOW), found.ppm, fee)
+    return Context(seen, state, p, orders_in(seen, NOW), found.ppm, fee)
 
 
 class Node:
@@ -255,6 +256,20 @@ markets = st.builds(
 rates = st.none() | st.floats(0.1, 2000.0)
 spikes = st.builds(spike, st.floats(0.0, 1.0), rates, rates)
 writers = st.sampled_from([(), (), (), ("CLBoss",), ("CLBoss", "cl-hive")])
+peer_policies = st.builds(
+    PeerPolicy,
+    peer_id=st.just("02" + "cd" * 32),
+    strategy=st.sampled_from(["dynamic", "dynamic", "dynamic", "static", "hive", "passive"]),
+    rebalance=st.sampled_from(["enabled", "disabled", "source_only", "sink_only"]),
+    fee_ppm=st.none() | st.integers(0, 100_000),
+    fee_multiplier_min=st.none() | st.floats(0.1, 2.0),
+    fee_multiplier_max=st.none() | st.floats(1.0, 5.0),
+    min_fee_ppm=st.none() | st.integers(0, 900),
+    max_fee_ppm=st.none() | st.integers(900, 9000),
+    updated_at_s=times,
+    expires_at_s=st.none() | st.floats(NOW - DAY_S, NOW + DAY_S),
+)
+all_terms = st.builds(terms_of, st.none() | peer_policies, st.just(NOW), st.integers(0, 30))
 all_facts = st.builds(
     facts,
     state=st.sampled_from(["CHANNELD_NORMAL"] * 6 + ["CHANNELD_AWAITING_SPLICE", "ONCHAIN"]),
@@ -270,7 +285,7 @@ all_facts = st.builds(
     settled_out=st.integers(0, 3),
     prior=priors,
     pin=pins,
-    passive=st.sampled_from([False] * 9 + [True]),
+    terms=all_terms,
     conditions=st.builds(
         Conditions,
         st.sampled_from([True] * 9 + [False]),
@@ -318,4 +333,5 @@ def all_states(draw: st.DrawFn, seen: Fee | None) -> ChannelFeeState:
         decisions=draw(st.integers(0, 1000)),
         draws=draw(st.integers(0, 500)),
         target_draws=draw(st.integers(0, 500)),
+        left_alone=draw(st.sampled_from([False, False, True])),
     )

@@ -56,7 +56,7 @@ SPECIFIED: tuple[tuple[str, str, SettingValue, bool], ...] = (
     ("revenue-ops-enable-kelly", "enable_kelly", False, False),
     ("revenue-ops-kelly-fraction", "kelly_fraction", 0.5, False),
     ("revenue-ops-hive-enabled", "hive_enabled", "auto", False),
-    ("revenue-ops-hive-fee-ppm", "hive_fee_ppm", 0, False),
+    ("revenue-ops-hive-fee-ppm", "hive_fee_ppm", 0, True),
     ("revenue-ops-hive-rebalance-tolerance", "hive_rebalance_tolerance", 50, False),
     ("revenue-ops-clboss-enabled", "clboss_enabled", True, False),
     ("revenue-ops-rpc-timeout-seconds", "rpc_timeout_seconds", 15, True),

@@ -151,7 +151,7 @@ def test_a_decision_is_told_of_its_peers_market_and_of_the_spike() -> None:
     decision = priced(book, 1_000.0)
     assert decision.facts.market == book.desk.markets[PEER]
     assert decision.facts.spike == book.spike
-    assert [v.reason.code for v in decision.verdicts[2:5:2]] == ["mempool_spike", "drawn"]
+    assert [v.reason.code for v in decision.verdicts[3:6:2]] == ["mempool_spike", "drawn"]
     book.desk.markets.clear()
     assert book.decide(fact(), at(2_000.0)).facts.market is None
 
@@ -221,11 +221,12 @@ def packed(**changes: Any) -> str:
 
 
 DAMAGED = (
-    "x", "", "{}", "[]", "null", "5", '{"state": null, "pin": null}', packed(version=3),
+    "x", "", "{}", "[]", "null", "5", '{"state": null, "pin": null}', packed(version=4),
     packed(version=0), packed(draws=1.5), packed(draws=None), packed(draws=True),
     packed(target_draws=0.5),
     packed(observed_s=None), packed(updates_s=[None]), packed(target=[1, 2]), packed(extra=1),
     packed(decisions="many"), packed(target={"ppm": None, "base_msat": 0}), packed(found=3),
+    packed(left_alone=1), packed(left_alone=None),
     packed(congestion={"active": False, "above": None, "sampled_at_s": 0.0}),
     packed(decided_at_s=float("inf")), packed(calm_ppm=1.5), packed(forced_by=[]),
     packed().replace("77", '"77"'), packed().replace("1001.0", "null"), "[" * 100_000,

@@ -20,6 +20,7 @@ from cl_revenue_ops.domain.fees.facts import (
     PriorPrice,
     channel_facts,
 )
+from cl_revenue_ops.domain.policy_terms import Terms
 from messages.channels import ChannelFact
 from tests.unit.fees_support import (
     DAY_S,
@@ -36,6 +37,7 @@ from tests.unit.fees_support import (
 )
 
 DEAR = PriorPrice(600.0, 1.0, 7)
+PASSIVE = Terms("passive", NOW)
 
 
 def test_first_contact_keeps_the_fee_found_on_the_node() -> None:
@@ -109,7 +111,7 @@ def test_b07_a_steady_market_causes_no_gossip() -> None:
         ({"connected": False, "reestablished": False}, "peer_disconnected"),
         ({"reestablished": False}, "not_reestablished"),
         ({"state": "CHANNELD_AWAITING_LOCKIN"}, "state_not_settable"),
-        ({"passive": True}, "passive"),
+        ({"terms": PASSIVE}, "passive"),
         ({"lost_state": True}, "lost_state"),
         ({"fee": None}, "fee_unknown"),
     ],
@@ -304,15 +306,21 @@ def test_facts_come_from_what_the_node_reports() -> None:
         htlcs_out=2, slots_out=30, fee_base_msat=7, fee_ppm=8,
     )  # fmt: skip
     made = channel_facts(
-        fact, settled_out=3, sampled_at_s=NOW, prior=DEAR, pin=None, passive=False, conditions=WELL
+        fact, settled_out=3, sampled_at_s=NOW, prior=DEAR, pin=None, conditions=WELL
     )
     assert made.fee == Fee(8, 7)
     assert (made.scid, made.opener, made.htlcs_out, made.slots_out) == ("103x1x0", "remote", 2, 30)
     silent = replace(fact, fee_ppm=None, scid=None, alias_scid="1x2x3")
     made = channel_facts(
-        silent, settled_out=3, sampled_at_s=NOW, prior=None, pin=None, passive=True, conditions=WELL
+        silent,
+        settled_out=3,
+        sampled_at_s=NOW,
+        prior=None,
+        pin=None,
+        conditions=WELL,
+        terms=PASSIVE,
     )
-    assert (made.fee, made.scid, made.passive) == (None, "1x2x3", True)
+    assert (made.fee, made.scid, made.terms) == (None, "1x2x3", PASSIVE)
 
 
 @settings(max_examples=400)
@@ -334,13 +342,15 @@ def test_laws_of_every_decision(data: st.DataObject, seen: ChannelFacts, p: FeeP
     assert target != seen.fee
     assert after.target == target
     pinned = target == decision.wanted and decision.code in ("pin", "pin_restored")
-    assert pinned or p.min_fee_ppm <= target.ppm <= p.max_fee_ppm
+    bounded = seen.terms is not None and seen.terms.bounded
+    assert pinned or bounded or p.min_fee_ppm <= target.ppm <= p.max_fee_ppm
     exempt = {
         "pin",
         "pin_restored",
         "congestion_enter",
         "congestion_leave",
         "bounds",
+        "policy_bound",
         "base_restored",
         "rewritten",
     }

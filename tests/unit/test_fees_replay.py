@@ -15,6 +15,7 @@ from cl_revenue_ops.domain.fees.decide import FeeDecision
 from cl_revenue_ops.domain.fees.facts import Conditions, Fee, FeeParameters, Pin, Spike, market
 from cl_revenue_ops.domain.fees.record import decide_again, replay, to_record
 from cl_revenue_ops.domain.fees.stages import SEQUENCE
+from messages.policies import PeerPolicy
 from tests.unit.fees_support import HOUR_S, WELL, unrecorded
 from tests.unit.fees_world import House, quotes, world
 
@@ -52,6 +53,9 @@ class Life:
         house.world.slots_used = {self.pick(): 430} if self.chance(0.1) else {}
         if self.chance(0.08):
             house.world.fees[self.pick()] = Fee(int(self.rng.integers(1, 3000)), 0)
+        if self.chance(0.1):
+            policy = self.policy(house.world.peer(self.pick()), now_s)
+            house.book.policies = {**house.book.policies, policy.peer_id: policy}
         if self.chance(0.05):
             until_s = now_s + float(self.rng.uniform(1.0, 9.0)) * HOUR_S
             pin = Pin(int(self.rng.integers(0, 900)), None, "static", now_s, until_s)
@@ -67,6 +71,22 @@ class Life:
         if house.world.slots_used:
             slots = {f"{n:064x}": used for n, used in house.world.slots_used.items()}
             house.book.sample_slots(slots, house.world.now_s + 60.0, house.parameters)
+
+    def policy(self, peer_id: str, now_s: float) -> PeerPolicy:
+        """Any policy, for some hours."""
+        low, high = sorted(int(ppm) for ppm in self.rng.integers(5, 1500, 2))
+        times = sorted(round(float(one), 2) for one in self.rng.uniform(0.3, 3.0, 2))
+        return PeerPolicy(
+            peer_id,
+            str(self.rng.choice(["dynamic", "dynamic", "dynamic", "static", "hive", "passive"])),
+            fee_ppm=low,
+            fee_multiplier_min=times[0] if self.chance(0.3) else None,
+            fee_multiplier_max=times[1] if self.chance(0.3) else None,
+            min_fee_ppm=low if self.chance(0.4) else None,
+            max_fee_ppm=high if self.chance(0.4) else None,
+            updated_at_s=now_s,
+            expires_at_s=now_s + float(self.rng.uniform(1.0, 12.0)) * HOUR_S,
+        )
 
     def look_at_the_mempool(self, sat_per_vb: float) -> None:
         now_s = self.house.world.now_s
@@ -116,7 +136,7 @@ def test_a_life_of_this_kind_reaches_what_there_is_to_decide() -> None:
     assert {decision.code for decision in decisions} >= {
         "first_contact", "unchanged", "worth_gossip", "small_change", "small_gain", "budget_spent",
         "bounds", "congestion_enter", "congestion_leave", "pin", "foreign_fee_held", "rewritten",
-        "paused", "node_not_in_sync", "peer_disconnected",
+        "paused", "node_not_in_sync", "peer_disconnected", "passive", "policy_bound",
     }  # fmt: skip
     markets = [d.facts.market for d in decisions if d.facts.market is not None]
     assert {market.priced.redrawn for market in markets} >= {

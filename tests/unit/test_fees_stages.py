@@ -147,7 +147,9 @@ def test_a_spike_never_lowers_a_fee_and_never_moves_an_order_or_congestion(
     if seen.pin is not None and context(seen).pin is not None:
         assert spiked == calm
     congested = context(
-        replace(seen, spike=held, pin=None), known(congestion=CongestionState(True, 2, NOW)), p
+        replace(seen, spike=held, pin=None, terms=None),
+        known(congestion=CongestionState(True, 2, NOW)),
+        p,
     )
     assert drafts(congested)["vegas"].floor_ppm == p.min_fee_ppm
     assert alpha.run(congested, SEQUENCE).draft.ppm == p.max_fee_ppm

@@ -19,7 +19,7 @@ class StaleNode:
     """A node port whose lease has passed on."""
 
     def __getattr__(self, name: str) -> object:
-        def refuse(*args: object) -> None:
+        def refuse(*args: object, **details: object) -> None:
             raise StaleGeneration("generation 1 was replaced")
 
         return refuse

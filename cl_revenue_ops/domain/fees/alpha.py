@@ -13,7 +13,9 @@ from cl_revenue_ops.domain.fees.facts import (
     FeeParameters,
     Pin,
 )
+from cl_revenue_ops.domain.fees.orders import Orders, limits_in
 from cl_revenue_ops.domain.fees.wording import Reason
+from cl_revenue_ops.domain.policy_terms import Limits
 
 
 class Verdict(NamedTuple):
@@ -29,15 +31,26 @@ class Verdict(NamedTuple):
 class Context:
     """What every rule may look at. `found_ppm` is the fee of the first contact, `in_force_ppm` the
     fee that the channel moves on from: the one on the node now, ours where it is another plugin's
-    (None where the node doesn't say).
+    (None where the node doesn't say). `orders` are those that hold now.
     """
 
     facts: ChannelFacts
     state: ChannelFeeState
     parameters: FeeParameters
-    pin: Pin | None
+    orders: Orders
     found_ppm: int
     in_force_ppm: int | None
+
+    @property
+    def pin(self) -> Pin | None:
+        """The exact fee that is ordered."""
+        return self.orders.pin
+
+    def limits(self, *, moving: bool = True) -> Limits:
+        """Within what the fee must lie after every stage; without `moving` as far as that does
+        not follow the price.
+        """
+        return limits_in(self.orders, self.parameters, neutral_ppm(self), moving=moving)
 
 
 class Draft(NamedTuple):
@@ -58,6 +71,11 @@ class Draft(NamedTuple):
     def ppm(self) -> int:
         """The integer fee within the bounds."""
         return max(self.floor_ppm, min(self.ceiling_ppm, math.floor(self.asked_ppm + 0.5)))
+
+    def within(self, limits: Limits) -> Draft:
+        """The same, with its bounds inside of these."""
+        floor, ceiling = limits.nearest(self.floor_ppm), limits.nearest(self.ceiling_ppm)
+        return self._replace(floor_ppm=floor, ceiling_ppm=ceiling)
 
 
 class Ruling(NamedTuple):
@@ -86,14 +104,16 @@ class Course(NamedTuple):
 
 
 def run(context: Context, stages: Sequence[Stage]) -> Course:
-    """Apply the stages in order, starting from the inventory-neutral price."""
-    draft = Draft(
-        neutral_ppm(context), context.parameters.min_fee_ppm, context.parameters.max_fee_ppm
-    )
+    """Apply the stages in order, starting from the inventory-neutral price.
+
+    Whatever a stage makes of the bounds, it does not leave those that hold from the start.
+    """
+    limits = context.limits()
+    draft = Draft(neutral_ppm(context), limits.floor_ppm, limits.ceiling_ppm)
     verdicts = []
     for stage in stages:
         ruling = stage.rule(context, draft)
-        draft = ruling.draft
+        draft = ruling.draft.within(limits)
         verdicts.append(Verdict(stage.name, ruling.acted, draft.ppm, ruling.reason))
     return Course(draft, tuple(verdicts))
 

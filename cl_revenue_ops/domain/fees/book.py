@@ -20,9 +20,12 @@ from cl_revenue_ops.domain.fees.facts import (
     channel_facts,
     finite,
 )
+from cl_revenue_ops.domain.fees.orders import Orders, orders_of
 from cl_revenue_ops.domain.fees.prior import Quote, asks_of, prior_price
 from cl_revenue_ops.domain.fees.quote_book import Asked
+from cl_revenue_ops.domain.policy_terms import Terms, terms_of
 from messages.channels import ChannelEntry, ChannelFact
+from messages.policies import PeerPolicy
 
 CLOSING_STATES = (
     "CHANNELD_SHUTTING_DOWN",
@@ -65,7 +68,8 @@ class SlotSample(NamedTuple):
 class FeeBook:
     """State and pins by channel_id, quotes by peer, and when the last cycle began (Unix seconds).
 
-    `desk` prices the destinations. `spike` is the mempool's, in memory only. `settled_out` is what
+    `desk` prices the destinations. `policies` are those told last, by peer_id, `hive_fee_ppm` what
+    a hive policy asks; they and `spike`, the mempool's, are in memory only. `settled_out` is what
     the last flow report said, `missing` since which reading of the channels one that we remember
     was not among the open ones; neither is stored here. `unreadable` names
     the stored rows (channel_ids, HEADER) that could not be understood.
@@ -75,6 +79,8 @@ class FeeBook:
     pins: dict[str, Pin] = field(default_factory=dict)
     quotes: dict[str, Asked] = field(default_factory=dict)
     desk: PricingDesk = field(default_factory=PricingDesk)
+    policies: dict[str, PeerPolicy] = field(default_factory=dict)
+    hive_fee_ppm: int = 0
     spike: Spike | None = None
     last_cycle_s: float | None = None
     settled_out: dict[str, int] = field(default_factory=dict)
@@ -91,23 +97,37 @@ class FeeBook:
         self.quotes[peer_id] = Asked(at_s, prior_price(quotes, ours))
         self.desk.hear(peer_id, asks_of(quotes, ours), at_s)
 
-    def decide(self, fact: ChannelFact, situation: Situation) -> FeeDecision:
-        """Decide one channel's fee and keep the state that follows."""
-        channel_id = fact.channel_id
+    def terms(self, peer_id: str, now_s: float) -> Terms | None:
+        """What the peer's policy asks of its fees now."""
+        return terms_of(self.policies.get(peer_id), now_s, self.hive_fee_ppm)
+
+    def orders(self, channel_id: str, peer_id: str | None, now_s: float) -> Orders:
+        """What is ordered of the fee of a channel now."""
+        terms = None if peer_id is None else self.terms(peer_id, now_s)
+        return orders_of(self.pins.get(channel_id), terms, now_s)
+
+    def decide(
+        self, fact: ChannelFact, situation: Situation, pin: Pin | None = None
+    ) -> FeeDecision:
+        """Decide one channel's fee and keep the state that follows.
+
+        A `pin` stands in place of the one that is kept, for this decision alone.
+        """
+        channel_id, at_s = fact.channel_id, situation.read_at_s
         facts = channel_facts(
             fact,
             settled_out=max(self.settled_out.get(channel_id, 0), fact.out_fulfilled),
-            sampled_at_s=situation.read_at_s,
+            sampled_at_s=at_s,
             prior=quote_book.price_into(self.quotes, fact.peer_id),
-            pin=self.pins.get(channel_id),
-            passive=False,
+            pin=self.pins.get(channel_id) if pin is None else pin,
             conditions=situation.conditions,
             market=self.desk.markets.get(fact.peer_id),
             spike=self.spike,
+            terms=self.terms(fact.peer_id, at_s),
         )
         self.slots[channel_id] = fact.slots_out
         decision, self.states[channel_id] = decide.decide(
-            facts, self.state(channel_id), situation.parameters, situation.read_at_s
+            facts, self.state(channel_id), situation.parameters, at_s
         )
         return decision
 

@@ -13,10 +13,9 @@ from cl_revenue_ops.domain.fees.facts import (
     ChannelFeeState,
     Fee,
     FeeParameters,
-    pinned_fee,
-    standing_pin,
 )
 from cl_revenue_ops.domain.fees.judge import blockers_of, judge, usable
+from cl_revenue_ops.domain.fees.orders import Orders, orders_in, pinned_fee
 from cl_revenue_ops.domain.fees.provenance import Hold, Whose, hold_of, whose_fee
 from cl_revenue_ops.domain.fees.stages import SEQUENCE
 from cl_revenue_ops.domain.fees.wording import Reason
@@ -101,9 +100,9 @@ def decide(
     decision.
     """
     seen = facts.fee
-    state_before, state = state, _settled(state, seen)
-    pin = standing_pin(facts, now_s)
-    pinned = None if pin is None else pinned_fee(pin, parameters)
+    orders = orders_in(facts, now_s)
+    state_before, state = state, _settled(_taken_back(state, seen, orders), seen)
+    pinned = None if orders.pin is None else pinned_fee(orders.pin, parameters)
     whose = None if seen is None else whose_fee(seen, state.target, state.confirmed, pinned)
     observed = _observe(facts, state, parameters, now_s)
     found = state.found or seen
@@ -114,14 +113,16 @@ def decide(
         facts=facts,
         state=observed,
         parameters=parameters,
-        pin=pin,
+        orders=orders,
         found_ppm=parameters.min_fee_ppm if found is None else found.ppm,
         in_force_ppm=None if start is None else start.ppm,
     )
     course = alpha.run(context, stages)
     wanted = pinned or Fee(course.draft.ppm, parameters.base_fee_msat)
-    hold = hold_of(seen, _held(state), now_s) if seen is not None and whose == "foreign" else None
-    blockers = blockers_of(facts)
+    hold = None
+    if seen is not None and whose == "foreign" and not orders.passive:
+        hold = hold_of(seen, _held(state), now_s)
+    blockers = blockers_of(facts, orders)
     judged = judge(context, course.draft, wanted, whose, hold, blockers, now_s)
     decision = FeeDecision(
         action=judged.action,
@@ -177,6 +178,23 @@ def observe_slots(
     return state._replace(congestion=sampled)
 
 
+def _taken_back(state: ChannelFeeState, seen: Fee | None, orders: Orders) -> ChannelFeeState:
+    """Note whether the peer's policy leaves the fee to others.
+
+    Once it does not any more, the fee that stands is the one to move on from, whoever set it.
+    """
+    if orders.passive:
+        return state._replace(left_alone=True, foreign=None, foreign_since_s=None)
+    if not state.left_alone or seen is None:
+        return state
+    state = state._replace(left_alone=False)
+    if state.target is None or seen in (state.target, state.confirmed):
+        return state
+    return state._replace(
+        target=seen, confirmed=seen, forced_by=None, target_forced_by=None, calm_ppm=None
+    )
+
+
 def _settled(state: ChannelFeeState, seen: Fee | None) -> ChannelFeeState:
     """Learn from the fee that is seen whether the target has come into force."""
     if seen is None or state.target is None or seen == state.confirmed != state.target:
@@ -217,6 +235,9 @@ def _after(
         return state
     if state.target is None:
         state = state._replace(found=seen, target=seen, confirmed=seen)
+    if state.left_alone:
+        # Ours is remembered: whoever leaves for good gets back only what we had changed.
+        return state
     if hold is not None and (decision.blockers or decision.code == "foreign_fee_held"):
         return state._replace(foreign=hold.fee, foreign_since_s=hold.since_s)
     # A foreign fee that is managed again counts as ours: it is the fee we move on from. One that is

@@ -140,13 +140,29 @@ def _told(body: dict[str, Any], skipped: bool) -> dict[str, object]:
         "target_ppm": None if body["target"] is None else body["target"]["ppm"],
         "wanted_ppm": body["wanted"]["ppm"],
         "whose": body["whose"],
+        "policy": _policy(body["inputs"]["facts"].get("terms")),
+    }
+
+
+def _policy(terms: Mapping[str, Any] | None) -> dict[str, object] | None:
+    """What the peer's policy asked of the fee; None where none held."""
+    if terms is None:
+        return None
+    return {
+        "strategy": terms["strategy"],
+        "fee_ppm": terms["pin_ppm"],
+        "min_fee_ppm": terms["min_ppm"],
+        "max_fee_ppm": terms["max_ppm"],
+        "fee_multiplier_min": terms["min_multiple"],
+        "fee_multiplier_max": terms["max_multiple"],
+        "expires_at": terms["until_s"],
     }
 
 
 def _details(body: dict[str, Any]) -> dict[str, object]:
     """All of a decision; what only the present rules can tell is None for an older record."""
     belief, line = None, None
-    if body["version"] == record.RECORD_VERSION:
+    if body["version"] in record.RECORD_VERSIONS_READ:
         decision = record.decide_again(body)
         belief, line = explain_belief.belief(decision), explain_belief.arithmetic(decision)
     return {

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from cl_revenue_ops.domain.demand.price import HOLD_S, Draw
 from cl_revenue_ops.domain.fees import gossip
 from cl_revenue_ops.domain.fees.book import FeeBook
-from cl_revenue_ops.domain.fees.facts import DAY_S, ChannelFeeState, FeeParameters, Pin
+from cl_revenue_ops.domain.fees.facts import DAY_S, ChannelFeeState, FeeParameters
+from cl_revenue_ops.domain.fees.orders import Orders
 from cl_revenue_ops.domain.fees.provenance import Hold, hold_left_s
 
 HOUR_S = 3600.0
@@ -41,13 +42,13 @@ def next_decision(
     state = book.states.get(channel_id)
     if state is None:
         return {"at": None, "in_the_way": ["the channel is not among the open ones any more"]}
-    pin = book.pins.get(channel_id)
+    orders = book.orders(channel_id, peer_id, outlook.now_s)
     draw = None if peer_id is None else book.desk.draws.get(peer_id)
     found = [
         *_house(outlook),
         *(f"at the last decision {text}" for text in last),
-        *_channel(outlook, state, pin),
-        *_draw(outlook, pin, draw),
+        *_channel(outlook, state, orders),
+        *_draw(outlook, orders, draw),
     ]
     at = None if outlook.suspended is not None else int(outlook.next_cycle_s)
     return {"at": at, "in_the_way": found}
@@ -60,10 +61,14 @@ def _house(outlook: Outlook) -> Iterator[str]:
         yield f"nothing is written: {source}: {why}"
 
 
-def _channel(outlook: Outlook, state: ChannelFeeState, pin: Pin | None) -> Iterator[str]:
-    now_s, p = outlook.now_s, outlook.parameters
-    if pin is not None and (pin.until_s is None or now_s < pin.until_s):
-        yield f"the fee is pinned at {pin.ppm} ppm ({pin.origin})"
+def _channel(outlook: Outlook, state: ChannelFeeState, orders: Orders) -> Iterator[str]:
+    now_s, p, pin = outlook.now_s, outlook.parameters, orders.pin
+    if orders.passive:
+        yield "the peer's policy is passive: its fees are left alone"
+        return
+    if pin is not None:
+        whose = "by the peer's policy at" if orders.by_policy else "at"
+        yield f"the fee is pinned {whose} {pin.ppm} ppm ({pin.origin})"
         return
     if state.foreign is not None and state.foreign_since_s is not None:
         left_s = hold_left_s(Hold(state.foreign, state.foreign_since_s), now_s, p.foreign_hold_s)
@@ -79,7 +84,7 @@ def _channel(outlook: Outlook, state: ChannelFeeState, pin: Pin | None) -> Itera
         )
 
 
-def _draw(outlook: Outlook, pin: Pin | None, draw: Draw | None) -> Iterator[str]:
+def _draw(outlook: Outlook, orders: Orders, draw: Draw | None) -> Iterator[str]:
     left_s = 0.0 if draw is None else draw.at_s + HOLD_S - outlook.now_s
-    if pin is None and 0.0 < left_s <= HOLD_S:
+    if orders.pin is None and not orders.passive and 0.0 < left_s <= HOLD_S:
         yield f"the draw in force is held for {round(left_s / HOUR_S, 1)} more hours at most"

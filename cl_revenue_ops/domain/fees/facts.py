@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 from cl_revenue_ops.domain.demand.belief import mean_volumes_at
 from cl_revenue_ops.domain.demand.book import Worth
 from cl_revenue_ops.domain.demand.price import Draw, Priced, price
+from cl_revenue_ops.domain.policy_terms import Terms
 from messages.channels import ChannelFact
 
 DAY_S = 86_400.0
@@ -34,8 +35,8 @@ class Fee(NamedTuple):
 class Pin(NamedTuple):
     """A fee that somebody ordered: it is set as it stands, outside the bounds of managed fees.
 
-    `base_msat` None means the configured base fee. `origin` says whose order it is (by hand,
-    static, hive); `until_s` None means until it is taken back.
+    `base_msat` None means the configured base fee. `origin` says whose order it is (by hand, the
+    peer's policy, leaving); `until_s` None means until it is taken back.
     """
 
     ppm: int
@@ -123,7 +124,7 @@ class ChannelFacts:
     `local_msat` includes the reserve that we must keep. `htlcs_out` of `slots_out` outgoing HTLC
     slots are in use. `settled_out` counts forwards that left through the channel since it is
     known. `fee` is None where the node doesn't say; `prior` where nobody quotes; `pin` where no
-    fee is ordered; `passive` that the peer's fees are not ours to manage.
+    fee of this channel is ordered; `terms` where no policy asks anything of the peer's fees.
     """
 
     channel_id: str
@@ -144,10 +145,10 @@ class ChannelFacts:
     sampled_at_s: float
     prior: PriorPrice | None
     pin: Pin | None
-    passive: bool
     conditions: Conditions
     market: Market | None = None
     spike: Spike | None = None
+    terms: Terms | None = None
 
 
 class CongestionState(NamedTuple):
@@ -168,7 +169,8 @@ class ChannelFeeState(NamedTuple):
     the one that forced the target, `calm_ppm` the fee that was in force before either.
     `observed_s` is the time for which the channel was seen usable, `updates_s` when our fees were
     written lately, `decisions` the number of decisions taken. `draws` is the number of the draw
-    that the fee in force goes back to, `target_draws` of the one behind the target.
+    that the fee in force goes back to, `target_draws` of the one behind the target. `left_alone`
+    that the peer's policy left the fee to others at the last decision.
     """
 
     found: Fee | None = None
@@ -186,6 +188,7 @@ class ChannelFeeState(NamedTuple):
     decisions: int = 0
     draws: int = 0
     target_draws: int = 0
+    left_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,10 +234,10 @@ def channel_facts(
     sampled_at_s: float,
     prior: PriorPrice | None,
     pin: Pin | None,
-    passive: bool,
     conditions: Conditions,
     market: Market | None = None,
     spike: Spike | None = None,
+    terms: Terms | None = None,
 ) -> ChannelFacts:
     """Return the facts of a decision from what the node reports and what the house knows."""
     known = fact.fee_ppm is not None and fact.fee_base_msat is not None
@@ -257,22 +260,8 @@ def channel_facts(
         sampled_at_s=sampled_at_s,
         prior=prior,
         pin=pin,
-        passive=passive,
         conditions=conditions,
         market=market,
         spike=spike,
+        terms=terms,
     )
-
-
-def pinned_fee(pin: Pin, parameters: FeeParameters) -> Fee:
-    """Return the fee that a pin orders."""
-    base = parameters.base_fee_msat if pin.base_msat is None else pin.base_msat
-    return Fee(pin.ppm, base)
-
-
-def standing_pin(facts: ChannelFacts, now_s: float) -> Pin | None:
-    """Return the pin that holds at `now_s`, if there is one."""
-    pin = facts.pin
-    if pin is None or (pin.until_s is not None and now_s >= pin.until_s):
-        return None
-    return pin

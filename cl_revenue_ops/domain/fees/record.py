@@ -25,10 +25,12 @@ from cl_revenue_ops.domain.fees.facts import (
     market,
 )
 from cl_revenue_ops.domain.fees.wording import Reason
+from cl_revenue_ops.domain.policy_terms import Terms
 
-RECORD_VERSION = 2
-STATE_VERSION = 2
-STATE_VERSIONS_READ = (1, 2)
+RECORD_VERSION = 3
+RECORD_VERSIONS_READ = (2, 3)
+STATE_VERSION = 3
+STATE_VERSIONS_READ = (1, 2, 3)
 
 
 def to_text(decision: FeeDecision) -> str:
@@ -72,7 +74,7 @@ def decide_again(record: Mapping[str, Any]) -> FeeDecision:
 
     Raises ValueError on a record of another version.
     """
-    if record.get("version") != RECORD_VERSION:
+    if record.get("version") not in RECORD_VERSIONS_READ:
         raise ValueError(f"a record of version {record.get('version')}, not {RECORD_VERSION}")
     inputs = record["inputs"]
     decision, _ = decide(
@@ -126,6 +128,8 @@ def _checked(state: ChannelFeeState) -> ChannelFeeState:
     _each(finite, state.observed_s, state.congestion.sampled_at_s, *state.updates_s)
     _each(finite, *_known(state.foreign_since_s, state.decided_at_s))
     _each(_word, *_known(state.forced_by, state.target_forced_by))
+    if not isinstance(state.left_alone, bool):
+        raise TypeError(f"neither true nor false: {state.left_alone}")
     return state
 
 
@@ -154,10 +158,13 @@ def _reason(why: Reason) -> dict[str, Any]:
 
 def _facts(values: Mapping[str, Any]) -> ChannelFacts:
     fee, prior, pin, spike = (values[name] for name in ("fee", "prior", "pin", "spike"))
-    conditions = values["conditions"]
+    conditions, terms = values["conditions"], values.get("terms")
+    # Version 2 knew of policies nothing but a switch that was never on.
+    values = {key: value for key, value in values.items() if key != "passive"}
     return ChannelFacts(
         **{
             **values,
+            "terms": None if terms is None else Terms(**terms),
             "fee": None if fee is None else Fee(**fee),
             "prior": None if prior is None else PriorPrice(**prior),
             "pin": None if pin is None else Pin(**pin),

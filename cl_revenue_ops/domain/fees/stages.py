@@ -7,16 +7,38 @@ import math
 from cl_revenue_ops.domain.fees.alpha import Context, Draft, Ruling, Stage, neutral_ppm
 from cl_revenue_ops.domain.fees.congestion import slot_share
 from cl_revenue_ops.domain.fees.facts import DAY_S, ChannelFacts
-from cl_revenue_ops.domain.fees.wording import percent, reason
+from cl_revenue_ops.domain.fees.wording import Number, percent, reason
+
+
+def policy_stage(context: Context, draft: Draft) -> Ruling:
+    """Says what the peer's policy asks: its bounds hold from the start, an exact fee is a pin."""
+    orders, terms = context.orders, context.orders.terms
+    if terms is None:
+        return Ruling(draft, False, reason("no_policy"))
+    if orders.passive:
+        return Ruling(draft, False, reason("policy_passive"))
+    if orders.pin is not None:
+        code = "policy_pins" if orders.by_policy else "policy_behind"
+        return Ruling(draft, False, reason(code, strategy=terms.strategy))
+    least, most = draft.floor_ppm, draft.ceiling_ppm
+    p = context.parameters
+    narrowed = (least, most) != (p.min_fee_ppm, p.max_fee_ppm)
+    return Ruling(draft, narrowed, reason("policy_bounds", floor_ppm=least, ceiling_ppm=most))
 
 
 def pin_stage(context: Context, draft: Draft) -> Ruling:
     """An ordered fee holds exactly: it becomes its own floor and ceiling."""
-    pin = context.pin
+    pin, terms = context.pin, context.orders.terms
     if pin is None:
         return Ruling(draft, False, reason("not_pinned"))
     pinned = Draft(float(pin.ppm), pin.ppm, pin.ppm, "pin")
-    return Ruling(pinned, True, reason("pinned", ppm=pin.ppm, origin=pin.origin))
+    shown: dict[str, Number] = {"ppm": pin.ppm, "origin": pin.origin}
+    if context.orders.by_policy:
+        return Ruling(pinned, True, reason("pinned_by_policy", **shown))
+    if terms is not None:
+        why = reason("pinned_over_policy", **shown, strategy=terms.strategy)
+        return Ruling(pinned, True, why)
+    return Ruling(pinned, True, reason("pinned", **shown))
 
 
 def congestion_stage(context: Context, draft: Draft) -> Ruling:
@@ -223,6 +245,7 @@ def _stand_back(draft: Draft) -> Ruling:
 
 
 SEQUENCE: tuple[Stage, ...] = (
+    Stage("policy", policy_stage),
     Stage("pin", pin_stage),
     Stage("congestion", congestion_stage),
     Stage("vegas", vegas_stage),

@@ -12,7 +12,15 @@ Number = int | float | str
 TEMPLATES: Mapping[str, str] = {
     # the stages of the alpha sequence
     "pinned": "the fee is pinned at {ppm} ppm ({origin})",
+    "pinned_by_policy": "the peer's policy pins the fee at {ppm} ppm ({origin})",
+    "pinned_over_policy": "the fee is pinned at {ppm} ppm ({origin}), and that stands above the "
+    "peer's policy ({strategy})",
     "not_pinned": "no fee is pinned",
+    "no_policy": "no policy asks anything of the peer's fees",
+    "policy_passive": "the peer's policy is passive",
+    "policy_pins": "the peer's policy orders an exact fee ({strategy})",
+    "policy_behind": "an order for this channel stands above the peer's policy ({strategy})",
+    "policy_bounds": "the peer's policy holds the fee within {floor_ppm} to {ceiling_ppm} ppm",
     "congested": "{used} of {slots} outgoing HTLC slots are in use ({used_pct} %) and the channel "
     "counts as congested above {threshold_pct} % until below {release_pct} %: max fee {ppm} ppm",
     "not_congested": "{used} of {slots} outgoing HTLC slots are in use ({used_pct} %), congested "
@@ -69,6 +77,8 @@ TEMPLATES: Mapping[str, str] = {
     "congestion_enter": "the channel is congested",
     "congestion_leave": "congestion is over",
     "bounds": "the fee in force, {seen_ppm} ppm, is outside {floor_ppm} to {ceiling_ppm} ppm",
+    "policy_bound": "the fee in force, {seen_ppm} ppm, is outside the {floor_ppm} to {ceiling_ppm} "
+    "ppm of the peer's policy",
     "base_restored": "another writer changed the base fee to {seen_base_msat} msat",
     # reasons for doing nothing
     "safe_mode": "the house is in safe mode",
