@@ -9,6 +9,8 @@ from typing import Any
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity, KnownIdentity
 from cl_revenue_ops.ports import (
+    Boss,
+    BossStore,
     Calls,
     CareStore,
     ChannelStore,
@@ -34,10 +36,12 @@ from cl_revenue_ops.runtime.threads import ThreadedRuntime
 from cl_revenue_ops.runtime.timers import Timers
 from cl_revenue_ops.settings_view import SettingsView
 from messages.base import Message
+from messages.boss import ForeignFee
 from messages.channels import ChannelSnapshot
 from messages.control import StartHouse, StopHouse
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
+from messages.policies import PolicySnapshot
 from messages.settings import ConfigChanged
 
 CHANNEL_REGISTRY, ACCOUNTANT = "channel-registry", "accountant"
@@ -53,6 +57,7 @@ class Stores:
     flow: Callable[[Lease], FlowStore]
     fees: Callable[[Lease], FeeStore]
     care: Callable[[Lease], CareStore]
+    boss: Callable[[Lease], BossStore]
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Ports:
     """Everything that the house needs from the world."""
 
     node: Callable[[Lease], Node]
+    boss: Callable[[Lease], Boss]
     stores: Stores
     calls: Calls
     log: Log
@@ -209,11 +215,23 @@ class _Births:
             gate=self._ports.gate,
         )
 
+    def clboss_keeper(self, context: Context) -> MailboxActor:
+        from actors.clboss_keeper import ClbossKeeper
+
+        return ClbossKeeper(
+            context,
+            store=self._stores.boss(context.lease),
+            boss=self._ports.boss(context.lease),
+            identity=Identity(self._known),
+            gate=self._ports.gate,
+        )
+
 
 def _children(ports: Ports, seed: int | None) -> list[Child]:
     """Who lives in the house, in boot order: address, kind, factory, and the facts it reads."""
     births = _Births(ports, seed)
     channels, flows = (ConfigChanged, ChannelSnapshot), (ConfigChanged, ChannelSnapshot, FlowReport)
+    boss = (ConfigChanged, ChannelSnapshot, PolicySnapshot, ForeignFee)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
         ("settings", LOAD_BEARING, births.settings, ()),
@@ -223,6 +241,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         (ACCOUNTANT, LOAD_BEARING, births.accountant, (ConfigChanged, ForwardSeen)),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, flows),
+        ("clboss-keeper", OPTIONAL, births.clboss_keeper, boss),
     ]
 
 

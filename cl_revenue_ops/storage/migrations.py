@@ -130,6 +130,19 @@ _DEMAND = (
     "DROP INDEX fee_decision_idle",
 )
 
+_BOSS = (
+    """CREATE TABLE boss_claim (
+        peer_id TEXT NOT NULL,
+        tag TEXT NOT NULL,
+        told_s REAL,
+        PRIMARY KEY (peer_id, tag)) WITHOUT ROWID""",
+    """CREATE TABLE boss_order (
+        peer_id TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        since_s REAL NOT NULL,
+        tags TEXT NOT NULL) WITHOUT ROWID""",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -137,6 +150,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         (*_SETTINGS, *_CHANNELS, *_FORWARDS, *_FLOW, *_FEES),
     ),
     Migration(2, "what was learned of demand", _DEMAND),
+    Migration(3, "what CLBoss was told", _BOSS),
 )
 
 
