@@ -127,10 +127,14 @@ class BossHand:
             left_s = None if ends_s is None else ends_s - self._context.clock.monotonic()
             if left_s is not None and left_s <= 0.0:
                 break
+            # An earlier write may have shown that a tag is not known.
+            tags = plan.tags - (plan.added & self.refused)
+            if tags == self.standing.get(peer_id, NO_TAGS):
+                continue
             try:
                 stands = self._boss.unmanage(
                     peer_id,
-                    plan.tags,
+                    tags,
                     optional=plan.added & {clboss.BALANCE},
                     leaving=leaving,
                     patience_s=left_s,

@@ -109,6 +109,7 @@ class ClbossKeeper(HouseActor):
 
     @handles(BossTick)
     def _tick(self, message: BossTick) -> None:
+        self.context.after(HOUR_S, BossTick())
         self._hand.begin_round()
         self._put_right()
 
@@ -129,14 +130,11 @@ class ClbossKeeper(HouseActor):
         """Read and tell once; what is left over comes in the next step, or at the next try."""
         if self._silent():
             self._note(None)
-            self.context.after(HOUR_S, BossTick())
             return
         untold = self._exchange(self._wishes())
         if untold is not None or self._closed() is not None:
             self.context.after(RETRY_S, BossTick())
-            return
-        self.context.after(HOUR_S, BossTick())
-        if self._hand.differing(self._wishes()):
+        elif self._hand.differing(self._wishes()):
             self.context.tell(self.context.address, ContinueBoss())
 
     def _exchange(self, wishes: Mapping[str, Wish]) -> str | None:
