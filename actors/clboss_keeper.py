@@ -141,8 +141,7 @@ class ClbossKeeper(HouseActor):
         """Read, and tell what differs of these; None, or why that was not possible."""
         try:
             self._hand.read()
-            if self._closed() is None:
-                self._hand.write(wishes)
+            self._hand.write(wishes)
         except BossAbsent as error:
             self._absent = True
             self._hand.standing = {}

@@ -64,7 +64,7 @@ class Beside(HouseNode):
 
     def claims(self) -> set[tuple[str, str]]:
         """What is remembered as ours."""
-        return set(self.query("SELECT peer_id, tag FROM boss_claim"))  # type: ignore[arg-type]
+        return set(self.query("SELECT peer_id, tag FROM boss_claim"))
 
     def stop_cleanly(self) -> None:
         self.plugins.hosts.clear()

@@ -109,6 +109,30 @@ def test_a_closed_channel_gives_back_what_was_taken_and_no_more() -> None:
         assert node.stands(other) == BOTH
 
 
+def test_before_the_channels_are_read_nothing_is_taken_by_what_was_known_once(
+    node: Beside,
+) -> None:
+    node.stop_cleanly()
+    node.faults.add(Fault("error", "listpeerchannels"))
+    node.begin_again()
+    node.wait_s(2 * HOUR_S)
+    assert [node.stands(peer) for peer in node.peers] == [frozenset(), frozenset()]
+    node.faults.clear()
+    node.wait_s(120)
+    assert [node.stands(peer) for peer in node.peers] == [BOTH, BOTH]
+
+
+def test_before_policies_and_channels_are_known_nothing_is_given_back(node: Beside) -> None:
+    node.restart()
+    node.wait_s(2 * HOUR_S)
+    assert [node.stands(peer) for peer in node.peers] == [BOTH, BOTH]
+    node.kill()
+    node.faults.add(Fault("error", "listpeerchannels"))
+    node.begin_again()
+    node.wait_s(2 * HOUR_S)
+    assert [node.stands(peer) for peer in node.peers] == [BOTH, BOTH]
+
+
 # -- what others do -----------------------------------------------------------------------------
 
 
@@ -175,7 +199,8 @@ def test_one_that_disappears_and_comes_back_is_told_again(node: Beside) -> None:
     peer = node.peers[0]
     node.present(False)
     node.wait_s(HOUR_S + 60)
-    assert node.boss_status()["clboss_available"] is False
+    status = node.boss_status()
+    assert (status["clboss_available"], status["unmanaged_peers"]) == (False, [])
     node.policies(PeerPolicy(peer, "passive", "disabled"))
     node.wait_s(60)
     assert node.stands(peer) == BOTH
@@ -341,7 +366,8 @@ def test_switched_off_it_gives_back_what_is_ours_and_then_is_silent(node: Beside
     node.call("revenue-ignore", [STRANGER])
     node.call("revenue-config", ["set", "clboss_enabled", False])
     node.wait_s(5)
-    assert (node.stands(peer), node.stands(other)) == (frozenset(), {"open"})
+    assert node.stands(peer) == frozenset()
+    assert node.stands(other) == {"open"}
     assert node.stands(STRANGER) == ALL
     asked = dict(node.calls)
     node.wait_s(5 * HOUR_S)

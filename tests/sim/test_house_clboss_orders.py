@@ -208,6 +208,8 @@ def test_an_order_that_clboss_refuses_is_told_so(node: Beside) -> None:
     assert answer["told"] is False
     assert "I know no such node" in answer["warning"]
     assert {peer for peer, _ in node.claims()} == set(node.peers)
+    node.faults.clear()
+    assert node.call("revenue-ignore", [STRANGER])["told"] is True
 
 
 def test_an_order_stands_over_stops_and_is_asserted_hourly(node: Beside) -> None:
