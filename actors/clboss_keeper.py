@@ -164,10 +164,10 @@ class ClbossKeeper(HouseActor):
         wishes = {}
         for peer_id in peers:
             own: frozenset[str] | None = NO_TAGS
-            if on and (managed is None or self._policies is None):
-                own = None
-            elif on and managed is not None and self._policies is not None and peer_id in managed:
-                own = clboss.own_tags(self._policies.get(peer_id), now_s)
+            if on and (managed is None or peer_id in managed):
+                known = managed is not None and self._policies is not None
+                policy = (self._policies or {}).get(peer_id)
+                own = clboss.own_tags(policy, now_s) if known else None
             order = hand.orders.get(peer_id)
             wishes[peer_id] = Wish(own, NO_TAGS if order is None else order.tags, on)
         return wishes
@@ -282,6 +282,9 @@ class ClbossKeeper(HouseActor):
         if peer_id in self._hand.differing({peer_id: wish}):
             self.context.after(RETRY_S, BossTick())
             return f"CLBoss is told when writing is allowed again ({self._closed()})"
+        held = self._hand.claims.get(peer_id, {})
+        if wish.own is None and (clboss.OWN - wish.ordered) & frozenset(held):
+            return "part of it is told when it is known which peers are managed from here"
         return None
 
     # -- telling ------------------------------------------------------------------------------

@@ -95,6 +95,20 @@ def test_unignore_of_a_peer_that_is_not_ignored_says_so(node: Beside) -> None:
     assert "nothing has changed" in answer["message"]
 
 
+def test_before_the_channels_are_read_unignore_says_what_is_not_told_yet(node: Beside) -> None:
+    node.call("revenue-ignore", [STRANGER])
+    node.kill()
+    node.faults.add(Fault("error", "listpeerchannels"))
+    node.begin_again()
+    answer = node.call("revenue-unignore", [STRANGER])
+    assert answer["told"] is False
+    assert "when it is known which peers are managed from here" in answer["warning"]
+    assert node.stands(STRANGER) == BOTH
+    node.faults.clear()
+    node.wait_s(120)
+    assert node.stands(STRANGER) == frozenset()
+
+
 # -- remanage -----------------------------------------------------------------------------------
 
 
