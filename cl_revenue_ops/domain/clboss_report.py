@@ -27,12 +27,12 @@ class Standing(NamedTuple):
     def kinds(self) -> dict[str, list[str]]:
         """The tags by who wants them: managed from here, ordered, or another's."""
         own = self.wish.own or NO_TAGS
-        ours = frozenset(self.claims)
+        claimed = frozenset(self.claims)
         return {
             "tags": sorted(self.tags),
-            "managed": sorted(self.tags & ours & own),
+            "managed": sorted(self.tags & claimed & own),
             "ordered": sorted(self.tags & self.wish.ordered),
-            "foreign": sorted(self.tags - ours),
+            "foreign": sorted(self.tags - claimed),
         }
 
 
