@@ -96,7 +96,7 @@ def what_stays(asked: Sequence[str], standing: Standing) -> str:
     ordered = [tag for tag in left if tag in standing.wish.ordered and tag not in ours]
     theirs = [tag for tag in left if tag not in standing.claims and tag not in (*ours, *ordered)]
     parts = ((ours, OURS_STAYS), (ordered, "ordered by revenue-ignore"), (theirs, THEIRS_STAYS))
-    return "; ".join(f"{','.join(tags)} stays: {why}" for tags, why in parts if tags)
+    return "; ".join(f"{','.join(some)} stays: {why}" for some, why in parts if some)
 
 
 def ignored_peers(orders: Mapping[str, IgnoreOrder]) -> list[dict[str, object]]:
