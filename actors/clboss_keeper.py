@@ -118,8 +118,7 @@ class ClbossKeeper(HouseActor):
         if self._closed() is not None or self._silent():
             # Nothing can be told, or need be; the next tick looks again.
             return
-        unread = not self.config.clboss_enabled or self._hand.read_at_s is None
-        if unread or self._hand.differing(self._wishes()):
+        if self._hand.read_at_s is None or self._hand.differing(self._wishes()):
             self._put_right()
 
     @handles(ContinueBoss)

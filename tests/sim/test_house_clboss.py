@@ -332,6 +332,22 @@ def test_one_that_keeps_nothing_is_not_told_without_end(node: Beside) -> None:
     assert list(node.boss_status()["unwritable_peers"]) == node.peers
 
 
+def test_what_cannot_be_read_of_a_peer_costs_no_claim_on_it(node: Beside) -> None:
+    peer = node.peers[0]
+    whole = node.plugins._companions["clboss"]
+    spoiled = {"clboss-status": lambda params: {"unmanaged": {peer: 5}}}
+    node.plugins._companions["clboss"] = type(
+        "Spoiled", (), {"path": whole.path, "methods": {**whole.methods, **spoiled}}
+    )()
+    node.policies(PeerPolicy(peer, "passive", "disabled"))
+    node.wait_s(HOUR_S)
+    assert node.stands(peer) == BOTH
+    assert {(peer, tag) for tag in BOTH} <= node.claims()
+    node.plugins._companions["clboss"] = whole
+    node.wait_s(HOUR_S + 60)
+    assert node.stands(peer) == frozenset()
+
+
 # -- the gate and the switch --------------------------------------------------------------------
 
 
@@ -349,6 +365,16 @@ def test_while_nothing_may_be_written_nothing_is_told(key: str) -> None:
         node.call("revenue-config", ["set", key, False])
         node.wait_s(5)
         assert node.stands(node.peers[0]) == BOTH
+
+
+def test_while_paused_a_change_of_policies_does_not_ask_it(node: Beside) -> None:
+    node.call("revenue-config", ["set", "paused", True])
+    node.wait_s(5)
+    asked = node.calls["clboss-status"]
+    for number in range(10):
+        node.policies(PeerPolicy(node.peers[number % 2], "passive"))
+        node.wait_s(3)
+    assert node.calls["clboss-status"] == asked
 
 
 def test_a_pause_gives_nothing_back_and_a_stop_while_paused_neither(node: Beside) -> None:
