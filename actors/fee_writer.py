@@ -17,6 +17,7 @@ from cl_revenue_ops.ports import (
     WriteRefused,
 )
 from cl_revenue_ops.runtime.actor import Context
+from messages.boss import ForeignFee
 from messages.fees import FeeChanged
 
 DAY_S = 86_400.0
@@ -50,7 +51,11 @@ class FeeWriter:
         if self._header is None or by_hand or book.last_cycle_s != self._header_cycle_s:
             # Long with many channels, and the same for all steps of a cycle.
             self._header, self._header_cycle_s = book.header(), book.last_cycle_s
-        return self._store.record(self._header, states, rows, keep_since_s=keep_since_s)
+        numbers = self._store.record(self._header, states, rows, keep_since_s=keep_since_s)
+        for decision in decisions:
+            if decision.newly_foreign:
+                self._context.publish(_foreign(decision))
+        return numbers
 
     def carry_out(self, book: FeeBook, decision: FeeDecision, number: int) -> str:
         """Write a recorded decision; FEE_SET when it stands on the node, NOTHING when there was
@@ -113,3 +118,13 @@ class FeeWriter:
                 decision.sentence,
             )
         )
+
+
+def _foreign(decision: FeeDecision) -> ForeignFee:
+    facts, ours = decision.facts, decision.state.confirmed
+    assert facts.fee is not None
+    seen = facts.fee
+    ours_ppm = None if ours is None else ours.ppm
+    return ForeignFee(
+        facts.channel_id, facts.peer_id, seen.ppm, seen.base_msat, ours_ppm, decision.now_s
+    )

@@ -9,6 +9,8 @@ from typing import Any
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity, KnownIdentity
 from cl_revenue_ops.ports import (
+    Boss,
+    BossStore,
     Calls,
     CareStore,
     ChannelStore,
@@ -35,6 +37,7 @@ from cl_revenue_ops.runtime.threads import ThreadedRuntime
 from cl_revenue_ops.runtime.timers import Timers
 from cl_revenue_ops.settings_view import SettingsView
 from messages.base import Message
+from messages.boss import ForeignFee
 from messages.channels import ChannelSnapshot
 from messages.control import StartHouse, StopHouse
 from messages.flow import FlowReport
@@ -56,6 +59,7 @@ class Stores:
     policies: Callable[[Lease], PolicyStore]
     fees: Callable[[Lease], FeeStore]
     care: Callable[[Lease], CareStore]
+    boss: Callable[[Lease], BossStore]
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Ports:
     """Everything that the house needs from the world."""
 
     node: Callable[[Lease], Node]
+    boss: Callable[[Lease], Boss]
     stores: Stores
     calls: Calls
     log: Log
@@ -218,12 +223,24 @@ class _Births:
             gate=self._ports.gate,
         )
 
+    def clboss_keeper(self, context: Context) -> MailboxActor:
+        from actors.clboss_keeper import ClbossKeeper
+
+        return ClbossKeeper(
+            context,
+            store=self._stores.boss(context.lease),
+            boss=self._ports.boss(context.lease),
+            identity=Identity(self._known),
+            gate=self._ports.gate,
+        )
+
 
 def _children(ports: Ports, seed: int | None) -> list[Child]:
     """Who lives in the house, in boot order: address, kind, factory, and the facts it reads."""
     births = _Births(ports, seed)
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
+    flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
         ("settings", LOAD_BEARING, births.settings, ()),
@@ -234,6 +251,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, fees),
+        ("clboss-keeper", OPTIONAL, births.clboss_keeper, boss),
     ]
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from cl_revenue_ops.adapters.breaker import Breakers
 from cl_revenue_ops.adapters.capabilities import Capabilities
+from cl_revenue_ops.adapters.clboss import ClBoss
 from cl_revenue_ops.adapters.node import LightningNode
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
 from cl_revenue_ops.gate import WriteGate
-from cl_revenue_ops.ports import Calls, Lease, Log, Node
+from cl_revenue_ops.ports import Boss, Calls, Lease, Log, Node
 from cl_revenue_ops.settings_view import SettingsView
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Wiring:
         """The house of this process."""
         ports = Ports(
             node=self._node,
+            boss=self._boss,
             stores=self._stores(),
             calls=self._calls,
             log=self._log,
@@ -73,15 +75,23 @@ class Wiring:
         return [state._asdict() for state in self._breakers.states()]
 
     def _node(self, lease: Lease) -> Node:
-        rpc = NodeRpc(
+        rpc = self._rpc(lease)
+        return LightningNode(rpc, self._gate, lease, self._capabilities, self._left_out)
+
+    def _boss(self, lease: Lease) -> Boss:
+        rpc = self._rpc(lease)
+        return ClBoss(rpc, self._gate, lease, self._capabilities, self._left_out)
+
+    def _rpc(self, lease: Lease) -> NodeRpc:
+        return NodeRpc(
             self._socket_path,
             lease,
             self._breakers,
             lambda: float(self._view.config.rpc_timeout_seconds),
         )
-        return LightningNode(rpc, self._gate, lease, self._capabilities, self._left_out)
 
     def _stores(self) -> Stores:
+        from cl_revenue_ops.storage.boss_store import SqliteBossStore
         from cl_revenue_ops.storage.care_store import SqliteCareStore
         from cl_revenue_ops.storage.channel_store import SqliteChannelStore
         from cl_revenue_ops.storage.database import Database
@@ -102,5 +112,6 @@ class Wiring:
             flow=lambda lease: SqliteFlowStore(database, lease),
             policies=lambda lease: SqlitePolicyStore(database, lease),
             fees=lambda lease: SqliteFeeStore(database, lease),
+            boss=lambda lease: SqliteBossStore(database, lease),
             care=lambda lease: SqliteCareStore(database, lease, self._core.clock),
         )

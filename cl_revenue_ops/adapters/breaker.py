@@ -14,6 +14,8 @@ from cl_revenue_ops.ports import CircuitOpen, Clock, MalformedReply, NodeRefused
 OUTAGES_TO_OPEN = 3
 
 _GROUPS = {
+    "clboss-status": "clboss",
+    "clboss-unmanage": "clboss",
     "getinfo": "info",
     "listchannels": "gossip",
     "listforwards": "forwards",

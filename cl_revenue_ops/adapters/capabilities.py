@@ -8,6 +8,8 @@ from enum import Enum
 from cl_revenue_ops.ports import Clock
 
 REPROBE_AFTER_S = 3600.0
+CLBOSS_REPROBE_AFTER_S = 300.0
+BALANCE_REPROBE_AFTER_S = 86_400.0
 
 _NOT_OFFERED_CODES = (-32601, -32602)
 
@@ -23,13 +25,23 @@ class Feature(Enum):
     FORWARD_PAGES = "listforwards by index, start and limit (v23.11)"
     FORWARD_WAIT = "wait for forwards (v23.11)"
     REPLY_FILTER = "the filter member of a request (v22.11)"
+    CLBOSS = "the commands of CLBoss"
+    CLBOSS_BALANCE = "the tag balance of clboss-unmanage (CLBoss 0.13A)"
+
+
+# What comes and goes with another plugin is asked again at a pace of its own.
+_REPROBE_S = {
+    Feature.CLBOSS: CLBOSS_REPROBE_AFTER_S,
+    Feature.CLBOSS_BALANCE: BALANCE_REPROBE_AFTER_S,
+}
 
 
 class Capabilities:
     """Features of the one node, shared by all actors and safe from any thread.
 
     A feature counts as offered until the node refuses it. A refusal holds for `REPROBE_AFTER_S`
-    or until `forget`, because the node may have been upgraded meanwhile.
+    (of CLBoss: 300 s, of its tag balance: a day) or until `forget`, because the node may have been
+    upgraded meanwhile.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -43,7 +55,8 @@ class Capabilities:
         now_s = self._clock.monotonic()
         with self._lock:
             refused_at_s = self._refused_at_s.get(feature)
-            return refused_at_s is None or now_s - refused_at_s >= REPROBE_AFTER_S
+            reprobe_s = _REPROBE_S.get(feature, REPROBE_AFTER_S)
+            return refused_at_s is None or now_s - refused_at_s >= reprobe_s
 
     def found(self, feature: Feature) -> None:
         """The node has just used the feature."""

@@ -41,8 +41,11 @@ class NodeRpc:
         *,
         reply_filter: Mapping[str, object] | None = None,
         before_send: Callable[[], None] | None = None,
+        patience_s: float | None = None,
     ) -> dict[str, Any]:
         """Call `method` and return its result object; blocks for the RPC timeout at most.
+
+        `patience_s` may shorten that.
 
         `before_send` may raise to stop a request whose connection is already open. Raises
         StaleGeneration and CircuitOpen (nothing was sent), Unavailable (it did not go out whole),
@@ -50,6 +53,8 @@ class NodeRpc:
         NodeRefused or MalformedReply.
         """
         deadline_s = self._timeout_s()
+        if patience_s is not None:
+            deadline_s = min(deadline_s, patience_s)
         with self._lease.call(method, deadline_s), self._breakers.guard(group_of(method)):
             self._wire.timeout_s = deadline_s
             result = self._ask(method, params, reply_filter, before_send)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from cl_revenue_ops.commands.binding import Param, usage
+from cl_revenue_ops.commands.reference_clboss import BOSS_TEXTS
+from cl_revenue_ops.commands.reference_text import CommandText
 from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
 
 _INTRODUCTION = """\
@@ -43,17 +44,6 @@ then fires in order, each until nothing is left to do. Answers `now`, `timers`, 
 (the next timer, or null). An `until` before now is refused with -32602. See
 [simnode.md](../specs/simnode.md).
 """
-
-
-@dataclass(frozen=True)
-class CommandText:
-    """What the page says of one command beyond its table row; `parameters` by their names."""
-
-    answer: str
-    served: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    refusals: tuple[str, ...] = ()
-    examples: tuple[str, ...] = ()
 
 
 _IN_MEMORY = "On the I/O thread, from memory: at once, also when database or node are out of reach."
@@ -243,6 +233,7 @@ TEXTS: Mapping[str, CommandText] = {
             "revenue-report shadow window_days=14",
         ),
     ),
+    **BOSS_TEXTS,
 }
 
 

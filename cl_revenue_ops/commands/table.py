@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cl_revenue_ops.commands import policy, reports, settings, values
+from cl_revenue_ops.commands import clboss, policy, reports, settings, values
 from cl_revenue_ops.commands.binding import BadInput, Param, bind, bind_chosen
 from cl_revenue_ops.commands.desk import FrontDesk, HandOn
 from cl_revenue_ops.commands.status import hive_status, status
@@ -153,5 +153,33 @@ COMMANDS: tuple[RpcCommand, ...] = (
         reports.run,
         reports.PARAMS,
         reports.MORE,
+    ),
+    RpcCommand(
+        "revenue-clboss-status",
+        "Whether CLBoss is here, what it leaves alone and for whom, and which fees it reverted.",
+        clboss.status,
+    ),
+    RpcCommand(
+        "revenue-ignore",
+        "Tell CLBoss to leave a peer alone altogether; our own policy is unchanged.",
+        clboss.ignore,
+        (clboss.PEER, clboss.REASON),
+    ),
+    RpcCommand(
+        "revenue-unignore",
+        "Take revenue-ignore back: CLBoss may manage the peer again.",
+        clboss.unignore,
+        (clboss.PEER,),
+    ),
+    RpcCommand(
+        "revenue-list-ignored",
+        "List the peers that CLBoss was told to leave alone by revenue-ignore.",
+        clboss.list_ignored,
+    ),
+    RpcCommand(
+        "revenue-remanage",
+        "Give one tag of a peer, or all that were ordered from here, back to CLBoss.",
+        clboss.remanage,
+        (clboss.PEER, clboss.TAG),
     ),
 )

@@ -86,6 +86,32 @@ def channel_name(name: str) -> Callable[[object], str]:
     return read
 
 
+def node_id(name: str) -> Callable[[object], str]:
+    """A node's public key, in lower case."""
+
+    def read(raw: object) -> str:
+        text = raw.strip().lower() if isinstance(raw, str) else ""
+        if text.isascii() and _NODE_ID.match(text):
+            return text
+        raise BadInput(
+            f"{name} must be a node id of 66 hex digits that begin with 02 or 03, not {echo(raw)}"
+        )
+
+    return read
+
+
+def line(name: str, most: int) -> Callable[[object], str]:
+    """A text of one line without surrounding spaces."""
+
+    def read(raw: object) -> str:
+        text = raw.strip() if isinstance(raw, str) else ""
+        if 0 < len(text) <= most and text.isprintable():
+            return text
+        raise BadInput(f"{name} must be a text of 1 to {most} characters, not {echo(raw)}")
+
+    return read
+
+
 def ppm_or_auto(name: str, most: int) -> Callable[[object], int | None]:
     """A fee in ppm, or the word auto (None)."""
     number = whole(name, 0, most)

@@ -45,7 +45,7 @@ REPUTATION = Owner("peer reputation", True)
 KELLY = Owner("Kelly sizing", False)
 REBALANCER = Owner("Rebalancer", False)
 HIVE_LIAISON = Owner("HiveLiaison", False)
-CLBOSS = Owner("CLBoss integration", False)
+CLBOSS = Owner("CLBoss integration", True)
 
 
 @dataclass(frozen=True)

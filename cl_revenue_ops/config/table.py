@@ -164,7 +164,8 @@ _HIVE = _group(
 _CLBOSS = _group(
     "CLBoss Integration",
     _switch("clboss-enabled", True, CLBOSS,
-            "Tell CLBoss which channels are managed here"),
+            "Tell CLBoss which peers it shall leave alone; false takes back what it was told of"
+            " peers managed here, and asks nothing after that"),
 )
 _RPC = _group(
     "RPC Settings",

@@ -1,5 +1,17 @@
 """What the house needs from the world, as Protocols, and the errors that the world may answer."""
 
+from cl_revenue_ops.ports.boss import (
+    NO_TAGS,
+    Boss,
+    BossAbsent,
+    Unmanaged,
+)
+from cl_revenue_ops.ports.boss_store import (
+    BossMemory,
+    BossStore,
+    Claims,
+    IgnoreOrder,
+)
 from cl_revenue_ops.ports.errors import (
     CircuitOpen,
     MalformedReply,
@@ -47,11 +59,17 @@ from cl_revenue_ops.ports.stores import (
 
 __all__ = [
     "FEE_SET",
+    "NO_TAGS",
+    "Boss",
+    "BossAbsent",
+    "BossMemory",
+    "BossStore",
     "Calls",
     "CareStore",
     "ChannelReading",
     "ChannelStore",
     "CircuitOpen",
+    "Claims",
     "Clock",
     "DecisionRow",
     "FeeSet",
@@ -59,6 +77,7 @@ __all__ = [
     "FlowStore",
     "ForwardStore",
     "GossipChannel",
+    "IgnoreOrder",
     "IngestState",
     "Lease",
     "Log",
@@ -77,5 +96,6 @@ __all__ = [
     "StoredPolicies",
     "TimedOut",
     "Unavailable",
+    "Unmanaged",
     "WriteRefused",
 ]

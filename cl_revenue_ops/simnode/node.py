@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from cl_revenue_ops.simnode import clboss as clboss_plugin
 from cl_revenue_ops.simnode import client
 from cl_revenue_ops.simnode.autoclean import Autoclean
 from cl_revenue_ops.simnode.clock import Clock, RealClock, VirtualClock
@@ -42,7 +43,7 @@ class SimulatedNode(Controls):
     Without, time is the system's and a thread ticks. `on_step(from_s, to_s)` is called before
     each step of time, to put in the attempts of that span; it runs in the caller's thread
     (virtual) or the ticking one. Use as a context manager, or call `start` and `stop`. A
-    directory that was not given is temporary.
+    directory that was not given is temporary. `clboss` is the release of a CLBoss beside it.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class SimulatedNode(Controls):
         options: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         on_step: Callable[[float, float], None] | None = None,
+        clboss: str | None = None,
     ) -> None:
         self._temporary = None if directory else _temporary_directory()
         base = directory or Path(self._temporary.name if self._temporary else "")
@@ -74,6 +76,10 @@ class SimulatedNode(Controls):
         )
         self.world.listeners.append(self.plugins)
         self.autoclean = Autoclean(self.world, self.options)
+        self.clboss: clboss_plugin.Clboss | None = None
+        if clboss is not None:
+            self.clboss = clboss_plugin.Clboss(self.world, clboss, seed)
+            self.plugins.add_companion(self.clboss, dynamic=False)
         self.on_step = on_step
         self.aborted: str | None = None
         self.last_advance: dict[str, Any] = {}
@@ -267,6 +273,8 @@ class SimulatedNode(Controls):
     def _tick(self) -> None:
         now_s = self.clock.now()
         self.autoclean.tick(now_s)
+        if self.clboss is not None and self.plugins.is_present(clboss_plugin.NAME):
+            self.clboss.tick(now_s)
         self.plugins.release_late(now_s)
 
     def _run(self) -> None:

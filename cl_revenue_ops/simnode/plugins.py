@@ -65,15 +65,28 @@ class Plugins:
         self._environment = environment
         self._companions: dict[str, Companion] = {}
         self._present: set[str] = set()
+        self._static: set[str] = set()
         self._guard = threading.RLock()
 
     # -- companions ----------------------------------------------------------------------------
 
-    def add_companion(self, companion: Companion, *, present: bool = True) -> None:
-        """Know a companion plugin; present ones answer their methods, absent ones do not exist."""
-        self._companions[Path(companion.path).name] = companion
+    def add_companion(
+        self, companion: Companion, *, present: bool = True, dynamic: bool = True
+    ) -> None:
+        """Know a companion plugin; present ones answer their methods, absent ones do not exist.
+
+        One that is not dynamic cannot be stopped by `plugin stop`.
+        """
+        name = Path(companion.path).name
+        self._companions[name] = companion
+        if not dynamic:
+            self._static.add(name)
         if present:
-            self.set_present(Path(companion.path).name, True)
+            self.set_present(name, True)
+
+    def is_present(self, name: str) -> bool:
+        """True while this companion is there."""
+        return name in self._present
 
     def set_present(self, name: str, present: bool) -> None:
         """Let a companion appear or vanish, with plugin_started or plugin_stopped."""
@@ -215,6 +228,8 @@ class Plugins:
     def stop(self, name: str) -> None:
         """`plugin stop`; -32602 for an unknown plugin or one that is not dynamic."""
         if Path(name).name in self._present:
+            if Path(name).name in self._static:
+                raise bad_params(f"{Path(name).name} cannot be managed when lightningd is up")
             self.set_present(Path(name).name, False)
             return
         host = self.named(name)
@@ -237,7 +252,11 @@ class Plugins:
             for host in list(self.hosts)
         ]
         return shown + [
-            {"name": self._companions[name].path, "active": True, "dynamic": True}
+            {
+                "name": self._companions[name].path,
+                "active": True,
+                "dynamic": name not in self._static,
+            }
             for name in sorted(self._present)
         ]
 

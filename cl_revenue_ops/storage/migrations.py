@@ -148,6 +148,19 @@ _POLICIES = (
         observed_s REAL NOT NULL) WITHOUT ROWID""",
 )
 
+_BOSS = (
+    """CREATE TABLE boss_claim (
+        peer_id TEXT NOT NULL,
+        tag TEXT NOT NULL,
+        told_s REAL,
+        PRIMARY KEY (peer_id, tag)) WITHOUT ROWID""",
+    """CREATE TABLE boss_order (
+        peer_id TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        since_s REAL NOT NULL,
+        tags TEXT NOT NULL) WITHOUT ROWID""",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -156,6 +169,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     Migration(2, "what was learned of demand", _DEMAND),
     Migration(3, "policies, their changes, idle channels", _POLICIES),
+    Migration(4, "what CLBoss was told", _BOSS),
 )
 
 

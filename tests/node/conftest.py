@@ -1,6 +1,7 @@
 """Every case of this folder runs on a simulated line and, where it can be had, on a real one.
 
-A module may ask for other kinds with KINDS; `elder` is a simulated node of an old release.
+A module may ask for other kinds with KINDS; `elder` is a simulated node of an old release,
+`beside clboss` a simulated one with a CLBoss.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cl_revenue_ops.simnode import clboss
 from tests.node import real_line
 from tests.node.line import Line
 from tests.node.simulated_line import SimulatedLine
@@ -26,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def kind(request: pytest.FixtureRequest) -> str:
-    """simulated, elder or real; skips where a real node cannot be run."""
+    """simulated, beside clboss, elder or real; skips where a real node cannot be run."""
     wanted: str = request.param
     reason = real_line.why_not() if wanted == "real" else None
     if reason is not None:
@@ -51,6 +53,8 @@ def line(
     made: Line
     if chain is not None:
         made = real_line.RealLine(chain, request.module.__name__.rsplit(".", 1)[-1])
+    elif kind == "beside clboss":
+        made = SimulatedLine(clboss=clboss.NEWEST)
     else:
         made = SimulatedLine(ELDER) if kind == "elder" else SimulatedLine()
     yield made

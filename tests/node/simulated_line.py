@@ -17,11 +17,14 @@ UNKNOWN_SCID = "1x1x1"
 
 
 class SimulatedLine(Line):
-    """Real time, the real plugin process, a simulated lightningd of release `version`."""
+    """Real time, the real plugin process, a simulated lightningd of release `version`.
 
-    def __init__(self, version: str = NEWEST) -> None:
+    Where `clboss` gives its release, a CLBoss stands beside it.
+    """
+
+    def __init__(self, version: str = NEWEST, clboss: str | None = None) -> None:
         super().__init__()
-        self._node = SimulatedNode([sys.executable, str(PLUGIN)], version=version)
+        self._node = SimulatedNode([sys.executable, str(PLUGIN)], version=version, clboss=clboss)
         self._node.start()
         self._hosts: list[PluginHost] = [self._node.plugin]
         self._in = self._node.open("payer", CAPACITY_SAT, 0, opener="remote")

@@ -92,10 +92,12 @@ class HouseNode(BenchNode):
 
 
 @contextmanager
-def house_node(*, start: bool = True, **details: Any) -> Iterator[HouseNode]:
+def house_node(
+    *, start: bool = True, kind: type[HouseNode] = HouseNode, **details: Any
+) -> Iterator[HouseNode]:
     """A node with a running house, both in a folder of their own."""
     with tempfile.TemporaryDirectory(prefix="house-", dir=FOLDER) as folder:
-        node = HouseNode(Path(folder), **details)
+        node = kind(Path(folder), **details)
         try:
             if start:
                 node.start()

@@ -58,7 +58,7 @@ SPECIFIED: tuple[tuple[str, str, SettingValue, bool], ...] = (
     ("revenue-ops-hive-enabled", "hive_enabled", "auto", False),
     ("revenue-ops-hive-fee-ppm", "hive_fee_ppm", 0, True),
     ("revenue-ops-hive-rebalance-tolerance", "hive_rebalance_tolerance", 50, False),
-    ("revenue-ops-clboss-enabled", "clboss_enabled", True, False),
+    ("revenue-ops-clboss-enabled", "clboss_enabled", True, True),
     ("revenue-ops-rpc-timeout-seconds", "rpc_timeout_seconds", 15, True),
     ("revenue-ops-rpc-circuit-breaker-seconds", "rpc_circuit_breaker_seconds", 60, True),
 )
