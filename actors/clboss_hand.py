@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from cl_revenue_ops.domain import clboss
 from cl_revenue_ops.domain.clboss import Plan, Wish
@@ -103,18 +103,24 @@ class BossHand:
         fresh = [item for item in plans.items() if item[0] not in self.unwritable]
         self._tell(fresh[:WRITES_A_STEP])
 
-    def give_back(self, wishes: Mapping[str, Wish], patience_s: float, most: int) -> Sequence[str]:
+    def give_back(
+        self,
+        wishes: Mapping[str, Wish],
+        patience_s: float,
+        most: int,
+        apart_from: Container[str],
+    ) -> Sequence[str]:
         """On the way out: read and tell within `patience_s`; the peers that were told."""
         ends_s = self._context.clock.monotonic() + patience_s
         self.read(patience_s)
         plans = list(self.differing(wishes).items())[:most]
-        return self._tell(plans, leaving=True, ends_s=ends_s)
+        return self._tell(plans, apart_from=apart_from, ends_s=ends_s)
 
     def _tell(
         self,
         plans: Sequence[tuple[str, Plan]],
         *,
-        leaving: bool = False,
+        apart_from: Container[str] = (),
         ends_s: float | None = None,
     ) -> Sequence[str]:
         """Write each plan; where the fate of one is not known, its claims stay as before it."""
@@ -136,7 +142,7 @@ class BossHand:
                     peer_id,
                     tags,
                     optional=plan.added & {clboss.BALANCE},
-                    leaving=leaving,
+                    apart_from=apart_from,
                     patience_s=left_s,
                 )
             except NodeRefused as refusal:

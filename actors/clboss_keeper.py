@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from actors.base import HouseActor, handles
 from actors.clboss_hand import BossHand
@@ -10,7 +10,7 @@ from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain import clboss, clboss_report
 from cl_revenue_ops.domain.clboss import Wish
 from cl_revenue_ops.domain.clboss_report import Reverts, Standing
-from cl_revenue_ops.gate import WriteGate
+from cl_revenue_ops.gate import PAUSES, STOPPING, WriteGate
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import (
     NO_TAGS,
@@ -33,6 +33,7 @@ from messages.boss import (
     UnignorePeer,
 )
 from messages.channels import ChannelSnapshot
+from messages.fees import FeesPutBack
 from messages.policies import PeerPolicy, PolicySnapshot
 
 FIRST_S = 10.0
@@ -42,6 +43,9 @@ RETRY_S = 300.0
 FRESH_S = 60.0
 LEAVING_S = 0.35
 LEAVING_MOST = 200
+# While nobody waits: less than a handler may take.
+GIVING_BACK_S = 10.0
+GIVING_BACK_MOST = 2_000
 OFF = "revenue-ops-clboss-enabled is false"
 
 
@@ -190,11 +194,20 @@ class ClbossKeeper(HouseActor):
 
     # -- leaving ------------------------------------------------------------------------------
 
+    @handles(FeesPutBack)
+    def _fees_put_back(self, message: FeesPutBack) -> None:
+        """The operator leaves, and the pause that began it must not keep CLBoss away for good."""
+        self._give_back(GIVING_BACK_S, GIVING_BACK_MOST, (STOPPING, *PAUSES))
+        self._show()
+
     def close_down(self) -> None:
         """Give back what managing peers took, quickly; what cannot be stays remembered.
 
         Nobody sets those fees while this plugin is away. What was ordered stays at CLBoss.
         """
+        self._give_back(LEAVING_S, LEAVING_MOST, (STOPPING,))
+
+    def _give_back(self, patience_s: float, most: int, apart_from: Container[str]) -> None:
         wishes = {
             peer_id: Wish(NO_TAGS, wish.ordered, adding=False)
             for peer_id, wish in self._wishes().items()
@@ -204,7 +217,7 @@ class ClbossKeeper(HouseActor):
         if not left:
             return
         try:
-            hand.give_back(wishes, LEAVING_S, LEAVING_MOST)
+            hand.give_back(wishes, patience_s, most, apart_from)
             left = [
                 p for p in left if any(t not in wishes[p].ordered for t in hand.claims.get(p, ()))
             ]

@@ -16,7 +16,7 @@ from cl_revenue_ops.domain.fees.orders import AS_FOUND
 from cl_revenue_ops.gate import PAUSES, WriteGate
 from cl_revenue_ops.ports import FEE_SET, PortError
 from messages.base import Answer, Refusal
-from messages.fees import ContinueLeaving, PutFeesBack
+from messages.fees import ContinueLeaving, FeesPutBack, PutFeesBack
 
 CHANNELS_A_STEP = 20
 
@@ -149,6 +149,7 @@ class FeeLeaving:
         self.summary = departure.summary(under_way=False)
         answer = departure.answer()
         self._house.context.log.info(f"restore-fees: {answer['message']}")
+        self._house.context.publish(FeesPutBack())
         for asked in work.asked:
             self._house.context.tell(asked.reply_to, Answer(asked.call_id, answer))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.base import HouseActor, handles
-from cl_revenue_ops.gate import WriteGate
+from cl_revenue_ops.gate import STOPPING, WriteGate
 from cl_revenue_ops.runtime import restart
 from cl_revenue_ops.runtime.actor import Context
 from cl_revenue_ops.runtime.nursery import Nursery, Vital
@@ -262,7 +262,7 @@ class Supervisor(HouseActor):
     def _stop_house(self, message: StopHouse) -> None:
         if self._stopping is None:
             self._stopping = message.reason
-            self._gate.close("stopping", message.reason)
+            self._gate.close(STOPPING, message.reason)
             self._stop_next()
 
     def _stop_next(self) -> None:

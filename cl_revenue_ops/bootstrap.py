@@ -40,6 +40,7 @@ from messages.base import Message
 from messages.boss import ForeignFee
 from messages.channels import ChannelSnapshot
 from messages.control import StartHouse, StopHouse
+from messages.fees import FeesPutBack
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
 from messages.policies import PolicyChanged, PolicySnapshot
@@ -240,7 +241,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     births = _Births(ports, seed)
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
-    flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee)
+    flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
         ("settings", LOAD_BEARING, births.settings, ()),

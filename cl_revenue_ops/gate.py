@@ -8,6 +8,9 @@ from collections.abc import Container
 PAUSES = ("paused", "configuration")
 """The sources that stand for a pause: an operator's, and that of a faulty configuration."""
 
+STOPPING = "stopping"
+"""The source that closes it when the house begins to stop."""
+
 
 class WriteGate:
     """Closed while any reason stands; read immediately before each call that changes the node.

@@ -94,3 +94,8 @@ class FeeChanged(Fact):
     new_ppm: int
     at_s: float
     reason: str
+
+
+@dataclass(frozen=True)
+class FeesPutBack(Fact):
+    """An operator leaves: the fees found at first contact were put back, as far as that went."""

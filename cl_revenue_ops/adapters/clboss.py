@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -26,7 +26,6 @@ from cl_revenue_ops.ports import (
 
 STATUS, UNMANAGE = "clboss-status", "clboss-unmanage"
 BALANCE = "balance"
-STOPPING = "stopping"
 
 _UNKNOWN_COMMAND, _BAD_PARAMETERS = -32601, -32602
 _COMMENT = "comment"
@@ -82,19 +81,19 @@ class ClBoss:
         tags: frozenset[str],
         *,
         optional: frozenset[str] = NO_TAGS,
-        leaving: bool = False,
+        apart_from: Container[str] = (),
         patience_s: float | None = None,
     ) -> frozenset[str]:
         """See ports.Boss. Releases before 0.13A refuse the tag balance, which is remembered."""
         if parse_pubkey(peer_id) is None:
             raise ValueError(f"not a node id: {peer_id!r}")
         try:
-            self._write(peer_id, tags, leaving, patience_s)
+            self._write(peer_id, tags, apart_from, patience_s)
         except NodeRefused as refusal:
             if refusal.code != _BAD_PARAMETERS or BALANCE not in tags & optional:
                 raise
             tags = tags - {BALANCE}
-            self._write(peer_id, tags, leaving, patience_s)
+            self._write(peer_id, tags, apart_from, patience_s)
             self._capabilities.missing(Feature.CLBOSS_BALANCE)
         else:
             if BALANCE in tags:
@@ -107,25 +106,27 @@ class ClBoss:
         return NO_TAGS if known else frozenset((BALANCE,))
 
     def _write(
-        self, peer_id: str, tags: frozenset[str], leaving: bool, patience_s: float | None
+        self,
+        peer_id: str,
+        tags: frozenset[str],
+        apart_from: Container[str],
+        patience_s: float | None,
     ) -> None:
         params = {"nodeid": peer_id, "tags": ",".join(sorted(tags))}
-        self._check_gate(leaving)
+        self._check_gate(apart_from)
         with ExitStack() as held:
 
             def last_look() -> None:
                 # Waiting for the connection may have taken long enough for a pause or a successor.
                 held.enter_context(self._lease.effect())
-                self._check_gate(leaving)
+                self._check_gate(apart_from)
 
             self._ask(UNMANAGE, params, patience_s, before_send=last_look)
 
-    def _check_gate(self, leaving: bool) -> None:
-        reasons = self._gate.reasons()
-        if leaving:
-            reasons.pop(STOPPING, None)
-        if reasons:
-            raise WriteRefused("; ".join(f"{who}: {why}" for who, why in sorted(reasons.items())))
+    def _check_gate(self, apart_from: Container[str]) -> None:
+        reason = self._gate.closed_because(apart_from)
+        if reason is not None:
+            raise WriteRefused(reason)
 
     def _ask(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import NamedTuple, Protocol
 
 from cl_revenue_ops.ports.errors import PortError
@@ -43,13 +43,13 @@ class Boss(Protocol):
         tags: frozenset[str],
         *,
         optional: frozenset[str] = NO_TAGS,
-        leaving: bool = False,
+        apart_from: Container[str] = (),
         patience_s: float | None = None,
     ) -> frozenset[str]:
         """Replace the whole set of a peer's tags; returns what stands now.
 
         A tag of `optional` is left out where CLBoss does not know it. Goes through the gate and
-        raises WriteRefused when that is closed; `leaving` overlooks that the house is stopping.
+        raises WriteRefused when that is closed, `apart_from` reasons that are overlooked.
         """
         ...
 

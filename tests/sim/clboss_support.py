@@ -10,7 +10,7 @@ from typing import Any
 
 from cl_revenue_ops.simnode import clboss
 from cl_revenue_ops.simnode.clboss import Clboss
-from messages.policies import PeerPolicy, PolicySnapshot
+from messages.policies import PeerPolicy
 from tests.sim.house_support import HouseNode, house_node
 from tests.sim.test_house_fees import rivals_ask
 
@@ -22,8 +22,6 @@ STRANGER = "02" + "5a" * 32
 
 class Beside(HouseNode):
     """Names for what is asked of a house that has CLBoss beside it."""
-
-    version = 0
 
     @property
     def boss(self) -> Clboss:
@@ -46,10 +44,17 @@ class Beside(HouseNode):
         self.plugins.set_present(clboss.NAME, present)
 
     def policies(self, *policies: PeerPolicy) -> None:
-        """The policies that hold, as their owner tells them."""
-        self.version += 1
-        snapshot = PolicySnapshot(1_000_000 + self.version, self.now_s, policies)
-        self.life.house.core.post.publish(snapshot)
+        """These policies hold, and no others."""
+        named = {policy.peer_id for policy in policies}
+        for row in self.call("revenue-policy", ["list"])["policies"]:
+            if row["peer_id"] not in named:
+                self.call("revenue-policy", ["delete", row["peer_id"]])
+        for policy in policies:
+            asked = {"strategy": policy.strategy, "rebalance": policy.rebalance}
+            end = {} if policy.fee_ppm is None else {"fee_ppm": policy.fee_ppm}
+            self.call(
+                "revenue-policy", {"action": "set", "peer_id": policy.peer_id, **asked, **end}
+            )
         self.settle()
 
     def boss_status(self) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def test_a_policy_decides_what_is_taken_and_given_back(
     node: Beside, strategy: str, rebalance: str, tags: frozenset[str]
 ) -> None:
     peer, other = node.peers
-    node.policies(PeerPolicy(peer, strategy, rebalance))
+    fee_ppm = 300 if strategy == "static" else None
+    node.policies(PeerPolicy(peer, strategy, rebalance, fee_ppm))
     node.wait_s(5)
     assert (node.stands(peer), node.stands(other)) == (tags, BOTH)
     node.policies()
@@ -80,9 +81,10 @@ def test_a_policy_decides_what_is_taken_and_given_back(
     assert node.stands(peer) == BOTH
 
 
-def test_an_ended_policy_holds_no_more_without_being_told_anew(node: Beside) -> None:
+def test_what_was_given_back_is_taken_again_when_the_policy_ends(node: Beside) -> None:
     peer = node.peers[0]
-    node.policies(PeerPolicy(peer, "passive", "disabled", expires_at_s=node.now_s + 100))
+    what = {"strategy": "passive", "rebalance": "disabled", "expires_in_hours": 1}
+    node.call("revenue-policy", {"action": "set", "peer_id": peer, **what})
     node.wait_s(5)
     assert node.stands(peer) == frozenset()
     node.wait_s(HOUR_S)
@@ -324,8 +326,8 @@ def test_one_that_keeps_nothing_is_not_told_without_end(node: Beside) -> None:
     assert node.calls["clboss-unmanage"] - before == 2
     node.wait_s(60)
     assert node.boss_status()["waiting_peers"] == node.peers
-    for _ in range(5):
-        node.policies()
+    for number in range(5):
+        node.policies(PeerPolicy(STRANGER, ("hive", "passive")[number % 2]))
         node.wait_s(60)
         node.boss_status()
     assert node.calls["clboss-unmanage"] - before == 2

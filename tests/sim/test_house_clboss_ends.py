@@ -47,6 +47,21 @@ def test_a_stop_asks_nothing_where_nothing_is_ours() -> None:
         assert node.calls["clboss-status"] == asked
 
 
+def test_who_leaves_by_restore_fees_leaves_nothing_at_clboss(node: Beside) -> None:
+    """In spite of the pause that begins it; what was ordered by hand stays ordered."""
+    peer, other = node.peers
+    node.call("revenue-ignore", [other])
+    node.wait_s(30)
+    answer = node.call("revenue-config", ["set", "restore-fees", True])
+    assert answer["paused"] is True
+    assert (node.stands(peer), node.stands(other)) == (frozenset(), ALL)
+    node.wait_s(2 * HOUR_S)
+    assert node.stands(peer) == frozenset(), "nothing is taken again while the pause holds"
+    node.call("revenue-config", ["set", "paused", False])
+    node.wait_s(30)
+    assert node.stands(peer) == BOTH
+
+
 @pytest.mark.parametrize("kind", ["timeout", "error", "truncated"])
 def test_what_could_not_be_given_back_stays_remembered_and_is_given_back_later(
     node: Beside, kind: str

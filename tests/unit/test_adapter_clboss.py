@@ -208,11 +208,11 @@ def test_behind_a_closed_gate_nothing_is_sent(desk: Desk, source: str) -> None:
 def test_on_the_way_out_only_the_stop_itself_is_overlooked(desk: Desk) -> None:
     desk.script(result({}))
     desk.gate.close("stopping", "a stop")
-    desk.boss.unmanage(PEER, BOTH, leaving=True)
+    desk.boss.unmanage(PEER, BOTH, apart_from=("stopping",))
     assert len(desk.asked) == 1
     desk.gate.close("paused", "a pause")
     with pytest.raises(WriteRefused, match="paused"):
-        desk.boss.unmanage(PEER, BOTH, leaving=True)
+        desk.boss.unmanage(PEER, BOTH, apart_from=("stopping",))
     assert len(desk.asked) == 1
 
 
