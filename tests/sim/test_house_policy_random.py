@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable, Sequence
 from random import Random
 
+from cl_revenue_ops.config import default_config
 from cl_revenue_ops.domain.policy import rows
 from messages.policies import PeerPolicy
 from tests.sim.house_policies import policy_house, stored, told
-from tests.sim.house_support import HouseNode
-from tests.sim.policy_model import Held, Model, Operation, Outcome, draw
+from tests.sim.house_support import HouseNode, house_node
+from tests.sim.policy_model import PLAIN, Held, Model, Operation, Outcome, draw
+from tests.sim.test_house_fees import decision
 from tests.unit.policy_support import peer
 
 OPERATIONS = int(os.environ.get("REVENUE_OPS_POLICY_OPERATIONS", "1000"))
@@ -51,15 +55,15 @@ def verdict(answer: dict[str, object] | None) -> str | None:
 class Play:
     """A house and the model of it, side by side."""
 
-    def __init__(self, node: HouseNode, rng: Random) -> None:
-        self.node, self.rng, self.model = node, rng, Model()
+    def __init__(self, node: HouseNode, rng: Random, peers: Sequence[str]) -> None:
+        self.node, self.rng, self.peers, self.model = node, rng, peers, Model()
         self.crashes = self.cut_short = 0
         self.verdicts: dict[str | None, int] = {}
 
     def step(self) -> None:
         """One operation, perhaps with a crash in it, perhaps with one or some time after it."""
         rng, node = self.rng, self.node
-        operation = draw(rng, PEERS)
+        operation = draw(rng, self.peers)
         crash = rng.random() < 0.05
         if crash:
             node.life.die_after(rng.randint(0, 4))
@@ -98,16 +102,62 @@ class Play:
         assert told(self.node).version == newest
 
 
-def test_memory_database_and_a_plain_model_agree_after_every_operation() -> None:
-    with policy_house() as node:
-        play = Play(node, Random(SEED))
-        for number in range(OPERATIONS):
-            try:
-                play.step()
-                if number % 10 == 0:
-                    play.check()
-            except AssertionError as error:
-                raise AssertionError(f"seed {SEED}, operation {number}: {error}") from error
-        play.check()
+def run(play: Play, operations: int, check: Callable[[], None]) -> None:
+    for number in range(operations):
+        try:
+            play.step()
+            if number % 10 == 0:
+                check()
+        except AssertionError as error:
+            raise AssertionError(f"seed {SEED}, operation {number}: {error}") from error
+    check()
     assert play.cut_short > 0
     assert {"done", "bad", "limited"} <= play.verdicts.keys()
+
+
+def test_memory_database_and_a_plain_model_agree_after_every_operation() -> None:
+    with policy_house() as node:
+        play = Play(node, Random(SEED), PEERS)
+        run(play, OPERATIONS, play.check)
+
+
+def test_decisions_agree_with_what_is_stored() -> None:
+    """What is decided on and what stands on the node is what the stored policies ask for."""
+    with house_node(start=False) as node:
+        for name in ("alice", "bob", "carol"):
+            node.open(name, 1_000_000, 500_000)
+        node.start()
+        node.settle()
+        node.wait_s(100.0)
+        play = Play(node, Random(SEED), sorted(node.world.peers))
+        checked: Counter[str] = Counter()
+
+        def check() -> None:
+            play.check()
+            holds = in_database(node)
+            for channel in node.world.channels.values():
+                asked = holds.get(channel.peer_id, PLAIN)
+                checked[asked["strategy"]] += 1
+                assert_followed(node, asked, channel.policy.ppm, str(channel.scid))
+
+        run(play, OPERATIONS // 4, check)
+    assert set(checked) == {"dynamic", "static", "passive", "hive"}, checked
+
+
+def assert_followed(node: HouseNode, asked: Held, fee_ppm: int, scid: str) -> None:
+    row = decision(node, scid)
+    in_force = row["policy"]
+    strategy = "dynamic" if in_force is None else in_force["strategy"]
+    assert strategy == asked["strategy"], (asked, row["sentence"])
+    low, high = asked["min_fee_ppm"], asked["max_fee_ppm"]
+    if strategy == "static":
+        assert fee_ppm == asked["fee_ppm_target"], row["sentence"]
+    elif strategy == "hive":
+        assert fee_ppm == default_config().hive_fee_ppm, row["sentence"]
+    elif strategy == "dynamic":
+        assert (low or 0) <= fee_ppm <= (fee_ppm if high is None else high), (
+            asked,
+            row["sentence"],
+        )
+    else:
+        assert row["skip_reason"] == "passive", row["sentence"]
