@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -113,7 +114,7 @@ def _entry(
 # -- drawing ----------------------------------------------------------------------------------
 
 
-def draw(rng: Random, peers: list[str]) -> Operation:
+def draw(rng: Random, peers: Sequence[str]) -> Operation:
     """One operation; few peers and values, so that repeats, limits and contradictions occur."""
     action = rng.choices(["set", "batch", "delete", "tag", "untag"], weights=[10, 3, 2, 2, 2])[0]
     if action == "batch":
@@ -127,7 +128,7 @@ def draw(rng: Random, peers: list[str]) -> Operation:
     return Operation(action, params)
 
 
-def _options(rng: Random, peers: list[str]) -> dict[str, Any]:
+def _options(rng: Random, peers: Sequence[str]) -> dict[str, Any]:
     choices: dict[str, list[Any]] = {
         "strategy": ["dynamic", "static", "passive", "hive"],
         "rebalance_mode": ["enabled", "disabled", "source_only", "sink_only"],
