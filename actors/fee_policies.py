@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from actors.base import HouseActor
 from actors.fee_decider import FeeDecider
 from actors.fee_pricing import FeePricing
-from cl_revenue_ops.domain.policy_terms import Terms, terms_of
+from cl_revenue_ops.domain.policy.terms import Terms, terms_of
 from cl_revenue_ops.ports import PortError
 from messages.channels import ChannelSnapshot
 from messages.fees import PolicyEnds, RepricePeers

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.channels import USABLE_STATES
+from cl_revenue_ops.domain.policy.terms import ended
 from cl_revenue_ops.ports import NO_TAGS, Claims
 from messages.channels import ChannelEntry
 from messages.policies import PeerPolicy
@@ -69,7 +70,7 @@ def own_tags(policy: PeerPolicy | None, now_s: float) -> frozenset[str]:
     Its fee unless the policy is passive, its balance unless rebalancing is disabled. A policy
     that has ended is none.
     """
-    if policy is None or (policy.expires_at_s is not None and policy.expires_at_s <= now_s):
+    if policy is None or ended(policy, now_s):
         return OWN
     fee = NO_TAGS if policy.strategy == "passive" else frozenset((LNFEE,))
     balance = NO_TAGS if policy.rebalance == "disabled" else frozenset((BALANCE,))

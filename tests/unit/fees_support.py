@@ -32,7 +32,7 @@ from cl_revenue_ops.domain.fees.facts import (
 from cl_revenue_ops.domain.fees.orders import orders_in
 from cl_revenue_ops.domain.fees.record import to_record
 from cl_revenue_ops.domain.fees.vegas import floor_multiplier
-from cl_revenue_ops.domain.policy_terms import terms_of
+from cl_revenue_ops.domain.policy.terms import terms_of
 from messages.policies import PeerPolicy
 
 NOW = 1_700_000_000.0

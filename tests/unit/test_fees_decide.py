@@ -20,7 +20,7 @@ from cl_revenue_ops.domain.fees.facts import (
     PriorPrice,
     channel_facts,
 )
-from cl_revenue_ops.domain.policy_terms import Terms
+from cl_revenue_ops.domain.policy.terms import Terms
 from messages.channels import ChannelFact
 from tests.unit.fees_support import (
     DAY_S,

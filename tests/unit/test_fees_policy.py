@@ -27,7 +27,7 @@ from cl_revenue_ops.domain.fees.orders import AS_FOUND, NO_ORDERS
 from cl_revenue_ops.domain.fees.record import decide_again, replay, to_record, to_text
 from cl_revenue_ops.domain.fees.stages import SEQUENCE
 from cl_revenue_ops.domain.fees.wording import reason
-from cl_revenue_ops.domain.policy_terms import Terms, terms_of
+from cl_revenue_ops.domain.policy.terms import Terms, terms_of
 from messages.policies import PeerPolicy
 from tests.unit.fees_support import (
     DAY_S,

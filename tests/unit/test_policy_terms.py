@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cl_revenue_ops.domain.policy_terms import (
+from cl_revenue_ops.domain.policy.terms import (
     PPM_MOST,
     Limits,
     Terms,

@@ -15,7 +15,7 @@ from cl_revenue_ops.domain.fees.facts import (
 )
 from cl_revenue_ops.domain.fees.orders import Orders, limits_in
 from cl_revenue_ops.domain.fees.wording import Reason
-from cl_revenue_ops.domain.policy_terms import Limits
+from cl_revenue_ops.domain.policy.terms import Limits
 
 
 class Verdict(NamedTuple):

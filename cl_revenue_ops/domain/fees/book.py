@@ -23,7 +23,7 @@ from cl_revenue_ops.domain.fees.facts import (
 from cl_revenue_ops.domain.fees.orders import Orders, orders_of
 from cl_revenue_ops.domain.fees.prior import Quote, asks_of, prior_price
 from cl_revenue_ops.domain.fees.quote_book import Asked
-from cl_revenue_ops.domain.policy_terms import Terms, terms_of
+from cl_revenue_ops.domain.policy.terms import Terms, terms_of
 from messages.channels import ChannelEntry, ChannelFact
 from messages.policies import PeerPolicy
 

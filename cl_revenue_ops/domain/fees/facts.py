@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from cl_revenue_ops.domain.demand.belief import mean_volumes_at
 from cl_revenue_ops.domain.demand.book import Worth
 from cl_revenue_ops.domain.demand.price import Draw, Priced, price
-from cl_revenue_ops.domain.policy_terms import Terms
+from cl_revenue_ops.domain.policy.terms import Terms
 from messages.channels import ChannelFact
 
 DAY_S = 86_400.0

@@ -20,7 +20,7 @@ from cl_revenue_ops.domain.fees.facts import (
 from cl_revenue_ops.domain.fees.orders import NO_ORDERS, Orders
 from cl_revenue_ops.domain.fees.provenance import Hold, Whose, hold_left_s
 from cl_revenue_ops.domain.fees.wording import Reason, reason
-from cl_revenue_ops.domain.policy_terms import PPM_MOST, Limits, limits_of
+from cl_revenue_ops.domain.policy.terms import PPM_MOST, Limits, limits_of
 
 
 class Judged(NamedTuple):

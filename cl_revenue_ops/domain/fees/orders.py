@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from cl_revenue_ops.domain.fees.facts import ChannelFacts, Fee, FeeParameters, Pin
-from cl_revenue_ops.domain.policy_terms import Limits, Terms, limits_of
+from cl_revenue_ops.domain.policy.terms import Limits, Terms, limits_of
 
 BY_HAND: Final = "by hand"
 AS_FOUND: Final = "as found at first contact"

@@ -25,7 +25,7 @@ from cl_revenue_ops.domain.fees.facts import (
     market,
 )
 from cl_revenue_ops.domain.fees.wording import Reason
-from cl_revenue_ops.domain.policy_terms import Terms
+from cl_revenue_ops.domain.policy.terms import Terms
 
 RECORD_VERSION = 3
 RECORD_VERSIONS_READ = (2, 3)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from cl_revenue_ops.domain.policy.edits import apply, in_entry, retagged
 from cl_revenue_ops.domain.policy.fields import Fault
-from cl_revenue_ops.domain.policy.rows import ended, shown
+from cl_revenue_ops.domain.policy.rows import shown
+from cl_revenue_ops.domain.policy.terms import ended
 from messages.policies import PeerPolicy, PolicyEdit
 
 SET, DELETED, EXPIRED = "set", "deleted", "expired"

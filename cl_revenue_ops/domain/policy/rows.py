@@ -8,12 +8,8 @@ from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.policy import fields
 from cl_revenue_ops.domain.policy.edits import contradiction
 from cl_revenue_ops.domain.policy.fields import READERS, Fault
+from cl_revenue_ops.domain.policy.terms import ended
 from messages.policies import PeerPolicy
-
-
-def ended(policy: PeerPolicy, now_s: float) -> bool:
-    """Whether the policy no longer holds: its end is the first second without it."""
-    return policy.expires_at_s is not None and now_s >= policy.expires_at_s
 
 
 def shown(policy: PeerPolicy, now_s: float) -> dict[str, object]:

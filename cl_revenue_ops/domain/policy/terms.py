@@ -75,7 +75,7 @@ def terms_of(policy: PeerPolicy | None, now_s: float, hive_fee_ppm: int) -> Term
     A strategy that orders an exact fee stands above the policy's own bounds. A static policy
     without a fee orders none.
     """
-    if policy is None or not holds(policy, now_s):
+    if policy is None or ended(policy, now_s):
         return None
     plain = Terms(policy.strategy, policy.updated_at_s, policy.expires_at_s)
     if plain.passive:
@@ -123,9 +123,9 @@ def limits_of(
     return start.imposed(terms.min_ppm, terms.max_ppm)
 
 
-def holds(policy: PeerPolicy, now_s: float) -> bool:
-    """Whether the policy has not ended at `now_s`: its last second is the one before its end."""
-    return policy.expires_at_s is None or now_s < policy.expires_at_s
+def ended(policy: PeerPolicy, now_s: float) -> bool:
+    """Whether the policy no longer holds: its end is the first second without it."""
+    return policy.expires_at_s is not None and now_s >= policy.expires_at_s
 
 
 def may_fill(policy: PeerPolicy | None, now_s: float) -> bool:
@@ -139,7 +139,7 @@ def may_drain(policy: PeerPolicy | None, now_s: float) -> bool:
 
 
 def _mode(policy: PeerPolicy | None, now_s: float) -> str:
-    return "enabled" if policy is None or not holds(policy, now_s) else policy.rebalance
+    return "enabled" if policy is None or ended(policy, now_s) else policy.rebalance
 
 
 def _ppm(asked: int) -> int:
