@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from actors.base import HouseActor
 from actors.fee_decider import FeeDecider
 from actors.fee_pricing import FeePricing
+from cl_revenue_ops.domain.fees.facts import ChannelFeeState
 from cl_revenue_ops.domain.policy.terms import Terms, terms_of
 from cl_revenue_ops.ports import PortError
-from messages.channels import ChannelSnapshot
+from messages.channels import ChannelEntry, ChannelSnapshot
 from messages.fees import PolicyEnds, RepricePeers
 from messages.policies import PeerPolicy, PolicyChanged, PolicySnapshot
 
 CHANNELS_A_STEP = 20
 AGAIN_S = 60.0
+_UNRULED = ChannelFeeState()
 
 
 class FeePolicies:
@@ -33,6 +35,7 @@ class FeePolicies:
         self._version: int | None = None
         self._looked_s = 0.0
         self._peers: frozenset[str] | None = None
+        self._looked_back = False
 
     # -- hearing ------------------------------------------------------------------------------
 
@@ -40,6 +43,7 @@ class FeePolicies:
         """These are the channels."""
         if snapshot.fresh:
             self._peers = frozenset(e.peer_id for e in snapshot.channels if not e.closed)
+        self._look_back(snapshot.channels)
 
     def hear(self, told: PolicySnapshot) -> None:
         """These policies hold; peers of which something else was known wait."""
@@ -53,6 +57,20 @@ class FeePolicies:
             self._looked_s = self._house.now()
         self._decider.book.policies, self._version = policies, told.version
         self._wait_for(moved)
+
+    def _look_back(self, channels: Iterable[ChannelEntry]) -> None:
+        """Once in a life: peers whose policy had a say at the last decision wait.
+
+        It may be gone, and whoever dropped it killed before anybody was told.
+        """
+        if self._looked_back:
+            return
+        self._looked_back, states = True, self._decider.book.states
+        self._wait_for(
+            entry.peer_id
+            for entry in channels
+            if not entry.closed and states.get(entry.channel_id, _UNRULED).ruled
+        )
 
     def note(self, change: PolicyChanged) -> None:
         """One policy has changed; a snapshot that was heard may hold it already, or a newer one."""
@@ -111,7 +129,7 @@ class FeePolicies:
         """
         if self._peers is not None:
             self._waiting = {p: None for p in self._waiting if p in self._peers}
-        if not self._waiting:
+        if not self._waiting or self._version is None:
             return (), False
         try:
             return self._decide()

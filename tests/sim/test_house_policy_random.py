@@ -140,7 +140,7 @@ def test_decisions_agree_with_what_is_stored() -> None:
                 checked[asked["strategy"]] += 1
                 assert_followed(node, asked, channel.policy.ppm, str(channel.scid))
 
-        run(play, OPERATIONS // 4, check)
+        run(play, OPERATIONS, check)
     assert set(checked) == {"dynamic", "static", "passive", "hive"}, checked
 
 

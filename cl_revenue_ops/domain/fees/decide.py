@@ -104,7 +104,7 @@ def decide(
     state_before, state = state, _settled(_taken_back(state, seen, orders), seen)
     pinned = None if orders.pin is None else pinned_fee(orders.pin, parameters)
     whose = None if seen is None else whose_fee(seen, state.target, state.confirmed, pinned)
-    observed = _observe(facts, state, parameters, now_s)
+    observed = _observe(facts, state, parameters, now_s, ruled=orders.terms is not None)
     found = state.found or seen
     # Where another plugin's fee is written over, the channel moves on from ours.
     ours = state.confirmed if whose == "foreign" and facts.conditions.writers else None
@@ -203,7 +203,7 @@ def _settled(state: ChannelFeeState, seen: Fee | None) -> ChannelFeeState:
 
 
 def _observe(
-    facts: ChannelFacts, state: ChannelFeeState, p: FeeParameters, now_s: float
+    facts: ChannelFacts, state: ChannelFeeState, p: FeeParameters, now_s: float, *, ruled: bool
 ) -> ChannelFeeState:
     """Count the time in which the channel was seen usable, and take the slots as a sample.
 
@@ -217,6 +217,7 @@ def _observe(
         decided_at_s=now_s,
         updates_s=gossip.recent(state.updates_s, now_s),
         decisions=state.decisions + 1,
+        ruled=ruled,
     )
 
 

@@ -170,7 +170,7 @@ class ChannelFeeState(NamedTuple):
     `observed_s` is the time for which the channel was seen usable, `updates_s` when our fees were
     written lately, `decisions` the number of decisions taken. `draws` is the number of the draw
     that the fee in force goes back to, `target_draws` of the one behind the target. `left_alone`
-    that the peer's policy left the fee to others at the last decision.
+    that the peer's policy left the fee to others at the last decision, `ruled` that it had a say.
     """
 
     found: Fee | None = None
@@ -189,6 +189,7 @@ class ChannelFeeState(NamedTuple):
     draws: int = 0
     target_draws: int = 0
     left_alone: bool = False
+    ruled: bool = False
 
 
 @dataclass(frozen=True)

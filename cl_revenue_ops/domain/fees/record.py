@@ -128,8 +128,9 @@ def _checked(state: ChannelFeeState) -> ChannelFeeState:
     _each(finite, state.observed_s, state.congestion.sampled_at_s, *state.updates_s)
     _each(finite, *_known(state.foreign_since_s, state.decided_at_s))
     _each(_word, *_known(state.forced_by, state.target_forced_by))
-    if not isinstance(state.left_alone, bool):
-        raise TypeError(f"neither true nor false: {state.left_alone}")
+    for flag in (state.left_alone, state.ruled):
+        if not isinstance(flag, bool):
+            raise TypeError(f"neither true nor false: {flag}")
     return state
 
 
