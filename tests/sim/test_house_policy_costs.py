@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from actors import policy_costs
+from cl_revenue_ops.runtime.actor import Parked
+from messages.base import Answer, Message
+from messages.policies import SuggestPolicies
 from tests.sim.house_policies import agree, ask
 from tests.sim.house_support import HouseNode
 from tests.sim.house_traffic import Traffic, traffic
@@ -227,3 +230,49 @@ def test_pages_that_were_read_count_where_the_next_one_fails() -> None:
         assert evidence["rebalance_cost_in_window_sats"] == 700
         assert 0 < node.now_s - evidence["rebalance_costs_since"] < DAY_S
         assert "injected fault" in evidence["rebalance_costs"]
+
+
+def answers(node: HouseNode) -> list[dict[str, Any]]:
+    """From now on, what the order below is answered with."""
+    post, heard = node.life.house.core.post, []
+    tell = post.tell
+
+    def listen(address: str, message: Message) -> None:
+        if isinstance(message, Answer) and message.call_id == "by hand":
+            assert isinstance(message.result, dict)
+            heard.append(message.result)
+        tell(address, message)
+
+    post.tell = listen  # type: ignore[method-assign]  # it listens and passes everything on
+    return heard
+
+
+@pytest.mark.parametrize(("silent_at", "known"), [(1, None), (2, 1)])
+def test_a_node_that_falls_silent_is_not_waited_for_to_the_end(
+    silent_at: int, known: int | None
+) -> None:
+    with beside_carol() as (it, carol):
+        node = it.node
+        book(node, carol, policy_costs.PAGE_ROWS, debit_msat=5, fees_msat=1)
+        refill(node, carol, it.two, 700_000)
+        asked: list[str] = []
+
+        def hang(method: str) -> None:
+            asked.append(method)
+            if method == "listchannelmoves" and asked.count(method) == silent_at:
+                raise Parked
+
+        node.asked = hang
+        heard, core = answers(node), node.life.house.core
+        deadline_s = core.clock.monotonic() + 60.0
+        core.post.tell("policy-engine", SuggestPolicies("by hand", "gateway", deadline_s))
+        node.wait_s(44.0)
+        assert heard == []
+        node.wait_s(2.0)
+        (evidence,) = [answer["evidence"] for answer in heard]
+        assert evidence["rebalances_in_window"] == known
+        assert "in time" in evidence["rebalance_costs"]
+        node.asked = lambda method: None
+        node.wait_s(300.0)
+        assert len(heard) == 1
+        assert suggested(node)[1]["rebalances_in_window"] == 1
