@@ -42,4 +42,4 @@ def test_a_payment_to_ourselves_is_found_with_its_cost(line: Line, kind: str) ->
     told = evidence(line)
     assert told["rebalances_in_window"] == 1
     assert told["rebalance_cost_in_window_sats"] == FEE_MSAT // 1000
-    assert told["rebalance_costs"].startswith("1 rebalances cost 7 sats, by the node's list")
+    assert told["rebalance_costs"].startswith("1 rebalance cost 7 sats, by the node's list")

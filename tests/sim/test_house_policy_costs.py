@@ -103,6 +103,16 @@ def test_one_that_earns_more_than_it_costs_is_none() -> None:
         found, evidence = suggested(it.node)
         assert found == {}
         assert evidence["rebalances_in_window"] == 12
+        assert cost_of_carol(it.node) == (0, True)
+        it.node.fault("error", "listchannelmoves")
+        assert cost_of_carol(it.node) == (None, False)
+
+
+def cost_of_carol(node: HouseNode) -> tuple[object, object]:
+    """What the suggestion for carol, who is idle, says of her costs; and whether it knows."""
+    rows = ask(node, "suggest")["suggestions"]
+    (row,) = (row["evidence"] for row in rows if row["kind"] == "zombie")
+    return row["rebalance_cost_sats"], row["rebalance_cost_known"]
 
 
 def test_payments_to_others_and_by_others_are_no_rebalances() -> None:
@@ -142,7 +152,7 @@ def test_a_pair_is_found_across_pages_and_over_a_row_of_a_wrong_clock() -> None:
         book(node, it.two, tag="invoice", credit_msat=1_000_000, payment_hash=HASH)
         book(node, carol, policy_costs.PAGE_ROWS, debit_msat=5, fees_msat=1)
         node.world.books.book_channel(carol, 5.0, "routed", debit_msat=5, fees_msat=1)
-        book(node, carol, policy_costs.PAGE_ROWS - 1, debit_msat=5, fees_msat=1)
+        book(node, carol, policy_costs.PAGE_ROWS - 2, debit_msat=5, fees_msat=1)
         book(
             node, carol, tag="invoice", debit_msat=3_000_000, fees_msat=2_000_000, payment_hash=HASH
         )

@@ -87,7 +87,7 @@ def test_what_is_known_is_said_as_far_as_it_is_known() -> None:
     whole = costs.figures(Costs(ONE, NOW_S - 7 * DAY_S), NOW_S)
     assert whole["rebalance_costs_since"] == int(NOW_S - 7 * DAY_S)
     assert (whole["rebalances_in_window"], whole["rebalance_cost_in_window_sats"]) == (1, 2_500)
-    assert str(whole["rebalance_costs"]).startswith("1 rebalances cost 2500 sats, by the node's")
+    assert str(whole["rebalance_costs"]).startswith("1 rebalance cost 2500 sats, by the node's")
     part = costs.figures(Costs(ONE, NOW_S - 2.5 * DAY_S, "too many rows", unreadable=3), NOW_S)
     assert part["rebalance_costs_since"] == int(NOW_S - 2.5 * DAY_S)
     for word in ("last 2.5 days", "too many rows", "at least", "3 movements"):

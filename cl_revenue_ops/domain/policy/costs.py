@@ -82,7 +82,8 @@ def in_words(costs: Costs, until_s: float) -> str:
     if costs.since_s is None:
         return f"rebalance costs are not known ({costs.lacks}); {NO_BLEEDER}"
     cost_sats = sum(made.cost_msat for made in costs.rebalances) // 1000
-    text = f"{len(costs.rebalances)} rebalances cost {cost_sats} sats"
+    number = len(costs.rebalances)
+    text = f"{number} rebalance{'' if number == 1 else 's'} cost {cost_sats} sats"
     if costs.lacks is None:
         text += ", by the node's list of movements; each is charged to the channel that it filled"
     else:

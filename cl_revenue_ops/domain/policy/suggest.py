@@ -127,7 +127,7 @@ def _bleeder(peer: PeerEvidence, policy: PeerPolicy) -> Suggestion | None:
         f"in {WINDOW_DAYS} days its channels earned {earned_msat // 1000} sats and rebalancing them"
         f" cost {least}{cost_msat // 1000}: it loses {(cost_msat - earned_msat) // 1000} sats a"
         " week",
-        {"rebalance_cost_sats": cost_msat // 1000, **_figures(peer)},
+        _figures(peer),
     )
 
 
@@ -176,6 +176,7 @@ def _sats(peer: PeerEvidence, name: str) -> int:
 
 def _figures(peer: PeerEvidence) -> dict[str, object]:
     """What every suggestion shows beside what it rests on."""
+    cost_msat = peer.rebalance_cost_msat
     return {
         "channels": len(peer.channels),
         "known_days": round(min(channel.known_s for channel in peer.channels) / DAY_S, 1),
@@ -185,7 +186,8 @@ def _figures(peer: PeerEvidence) -> dict[str, object]:
         "brought_in_window_sats": _sats(peer, "brought_msat"),
         "capacity_sats": _sats(peer, "capacity_msat"),
         "local_sats": _sats(peer, "local_msat"),
-        "rebalance_cost_known": peer.rebalance_cost_msat is not None and peer.costs_whole,
+        "rebalance_cost_sats": None if cost_msat is None else cost_msat // 1000,
+        "rebalance_cost_known": cost_msat is not None and peer.costs_whole,
     }
 
 
