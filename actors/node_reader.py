@@ -1,4 +1,4 @@
-"""The node reader: reads pages of the node's forwards for those who must not block."""
+"""The node reader: reads pages of forwards and movements for those who must not block."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from actors.base import HouseActor, handles
 from cl_revenue_ops.ports import Node, PortError, Unavailable
 from cl_revenue_ops.runtime.actor import Context
 from messages.forwards import ForwardPage, ReadForwardIndexes, ReadForwards
+from messages.moves import ReadOwnMoves
 
 
 class NodeReader(HouseActor):
@@ -32,6 +33,13 @@ class NodeReader(HouseActor):
             self.refuse(message, str(error))
             return
         self.answer(message, page)
+
+    @handles(ReadOwnMoves)
+    def _own_moves(self, message: ReadOwnMoves) -> None:
+        try:
+            self.answer(message, self._node.own_moves(message.before, message.limit))
+        except PortError as error:
+            self.refuse(message, str(error))
 
     def _page(self, message: ReadForwards) -> ForwardPage:
         """A page as asked for; a node without paging gives its whole list, which is cut here."""

@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from actors.policy_costs import CostReading
 from cl_revenue_ops.domain.channels import by_scid
-from cl_revenue_ops.domain.policy import idle, suggest
+from cl_revenue_ops.domain.policy import costs, idle, suggest
+from cl_revenue_ops.domain.policy.costs import Costs
 from cl_revenue_ops.domain.policy.idle import IdleMark
 from cl_revenue_ops.domain.policy.suggest import ChannelEvidence, PeerEvidence
 from cl_revenue_ops.ports import PolicyStore, PortError
@@ -44,13 +46,17 @@ class _Sums:
 
 @dataclass
 class _Open:
-    """A call under way: the log of the window is added up by scid, page by page."""
+    """A call under way: the log of the window is added up by scid, page by page, then the costs.
+
+    `spent` is the reading of the costs, None until the log is read.
+    """
 
     asked: SuggestPolicies
     at_s: float
     seq: int
     step: str = ""
     forwards: int = 0
+    spent: CostReading | None = None
     sums: dict[str, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
 
     def count(self, row: LoggedForward) -> None:
@@ -66,7 +72,8 @@ class _Open:
 
 
 class PolicyAdvice:
-    """One call at a time, a page of the log a step. Without an answer the caller's time runs out.
+    """One call at a time, a page of the log a step. Without an answer the caller's time runs out;
+    only for rebalance costs it is not waited that long, because the rest is of use without them.
 
     How long channels have been idle is kept beside it with every report on flow; a mark that could
     not be stored is stored with the next report.
@@ -144,9 +151,17 @@ class PolicyAdvice:
         )
 
     def take(self, reply: Answer | Refusal, policies: Mapping[str, PeerPolicy]) -> bool:
-        """Take in a reply of the Accountant; False where it answers something else."""
+        """Take in a reply of Accountant or node reader; False where it answers something else."""
         work = self._open
-        if work is None or work.step != reply.call_id:
+        if work is None:
+            return False
+        if work.spent is not None:
+            if not work.spent.take(reply):
+                return False
+            if work.spent.done:
+                self._close(work, work.spent.costs(), policies)
+            return True
+        if work.step != reply.call_id:
             return False
         asked = work.asked
         if isinstance(reply, Refusal):
@@ -163,13 +178,25 @@ class PolicyAdvice:
         if not page.last:
             self._ask(work)
             return True
-        self._open = None
-        told = self._told(work, policies)
-        self._context.tell(asked.reply_to, Answer(asked.call_id, told))
+        since_s = work.at_s - suggest.WINDOW_S
+        work.spent = CostReading(self._context, work.step, since_s, work.at_s, asked.deadline_s)
         return True
 
-    def _told(self, work: _Open, policies: Mapping[str, PeerPolicy]) -> dict[str, object]:
-        peers = self._evidence(work)
+    def wait_no_longer(self, policies: Mapping[str, PeerPolicy]) -> None:
+        """The time for costs is over: answer with those that were read."""
+        work = self._open
+        if work is not None and work.spent is not None and work.spent.overdue():
+            self._close(work, work.spent.costs(), policies)
+
+    def _close(self, work: _Open, spent: Costs, policies: Mapping[str, PeerPolicy]) -> None:
+        self._open = None
+        told = self._told(work, spent, policies)
+        self._context.tell(work.asked.reply_to, Answer(work.asked.call_id, told))
+
+    def _told(
+        self, work: _Open, spent: Costs, policies: Mapping[str, PeerPolicy]
+    ) -> dict[str, object]:
+        peers = self._evidence(work, spent)
         rows = [
             suggest.shown(found, policies.get(found.peer_id, PeerPolicy(found.peer_id)))
             for found in suggest.suggestions(peers, policies)
@@ -184,12 +211,12 @@ class PolicyAdvice:
                 "peers": len(peers),
                 "peers_watched_long_enough": sum(map(suggest.enough, peers)),
                 "forwards_in_window": work.forwards,
-                "rebalance_costs": suggest.COSTS_NOT_KNOWN,
+                **costs.figures(spent, work.at_s),
             },
             "message": "nothing was changed; each command applies one suggestion",
         }
 
-    def _evidence(self, work: _Open) -> list[PeerEvidence]:
+    def _evidence(self, work: _Open, spent: Costs) -> list[PeerEvidence]:
         """What is known of each peer that has an open channel whose flow was analysed."""
         by_channel: dict[str, _Sums] = defaultdict(_Sums)
         owners = by_scid(self._entries)
@@ -202,7 +229,18 @@ class PolicyAdvice:
                 by_peer[entry.peer_id].append(
                     self._of_channel(entry, flow, work.at_s, by_channel[entry.channel_id])
                 )
-        return [PeerEvidence(peer_id, tuple(by_peer[peer_id])) for peer_id in sorted(by_peer)]
+        cost_msat = spent.by_channel()
+        return [
+            PeerEvidence(
+                peer_id,
+                tuple(by_peer[peer_id]),
+                None
+                if spent.since_s is None
+                else sum(cost_msat.get(row.channel_id, 0) for row in by_peer[peer_id]),
+                costs_whole=spent.lacks is None,
+            )
+            for peer_id in sorted(by_peer)
+        ]
 
     def _of_channel(
         self, entry: ChannelEntry, flow: ChannelFlow, at_s: float, sums: _Sums

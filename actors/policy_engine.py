@@ -21,6 +21,7 @@ from messages.base import Answer, Command, Refusal
 from messages.channels import ChannelSnapshot
 from messages.flow import FlowReport
 from messages.policies import (
+    CostsDue,
     DeletePolicy,
     PeerPolicy,
     PolicyChanged,
@@ -299,9 +300,15 @@ class PolicyEngine(HouseActor):
         self._replied(message)
 
     def _replied(self, message: Answer | Refusal) -> None:
-        policies = {policy.peer_id: policy for policy in self._book.holding(self.now())}
-        if not self._advice.take(message, policies):
+        if not self._advice.take(message, self._holding()):
             self.discard(message, "late")
+
+    @handles(CostsDue)
+    def _costs_due(self, message: CostsDue) -> None:
+        self._advice.wait_no_longer(self._holding())
+
+    def _holding(self) -> dict[str, PeerPolicy]:
+        return {policy.peer_id: policy for policy in self._book.holding(self.now())}
 
     # -- telling ------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ _GROUPS = {
     "clboss-status": "clboss",
     "clboss-unmanage": "clboss",
     "getinfo": "info",
+    "listchannelmoves": "moves",
     "listchannels": "gossip",
     "listforwards": "forwards",
     "listnodes": "gossip",

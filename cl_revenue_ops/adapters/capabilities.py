@@ -24,6 +24,7 @@ class Feature(Enum):
 
     FORWARD_PAGES = "listforwards by index, start and limit (v23.11)"
     FORWARD_WAIT = "wait for forwards (v23.11)"
+    CHANNEL_MOVES = "listchannelmoves (v25.09)"
     REPLY_FILTER = "the filter member of a request (v22.11)"
     CLBOSS = "the commands of CLBoss"
     CLBOSS_BALANCE = "the tag balance of clboss-unmanage (CLBoss 0.13A)"

@@ -14,12 +14,13 @@ from cl_revenue_ops.adapters.parse import (
     parse_forward,
     parse_gossip_channel,
     parse_info,
+    parse_own_move,
     parse_plugin,
     parse_slots,
 )
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
-from cl_revenue_ops.adapters.validate import parse_channel_id, parse_count, parse_pubkey
+from cl_revenue_ops.adapters.validate import parse_channel_id, parse_count, parse_pubkey, parse_time
 from cl_revenue_ops.gate import PAUSES, WriteGate
 from cl_revenue_ops.ports import (
     ChannelReading,
@@ -35,11 +36,14 @@ from cl_revenue_ops.ports import (
     WriteRefused,
 )
 from messages.forwards import ForwardIndexes, ForwardPage
+from messages.moves import OwnMovePage
 
 _INDEXES = ("created", "updated")
 _U32_LIMIT = 1 << 32
 _BAD_REQUEST = -32600
 _DUAL_OPENING = "DUALOPEND_OPEN_"
+# How lightningd tags what an own payment or one to us moved; forwards are "routed".
+_OWN = "invoice"
 OUT_OF_SYNC = "out of sync"
 
 _SOON_BLOCKS, _LATE_BLOCKS = 6, 24
@@ -151,7 +155,7 @@ class LightningNode:
         if not all(self._capabilities.worth_trying(feature) for feature in features):
             return ForwardIndexes(None, None)
         try:
-            created, updated = (self._forward_index(name) for name in _INDEXES)
+            created, updated = (self._newest_index("forwards", name) for name in _INDEXES)
         except NodeRefused as refusal:
             if not not_offered(refusal.code):
                 raise
@@ -172,6 +176,34 @@ class LightningNode:
             if page is not None:
                 return page
         return self._all_forwards(start)
+
+    def own_moves(self, before: int | None, limit: int) -> OwnMovePage | None:
+        """The rows tagged `invoice` of one page of listchannelmoves; None where it is missing."""
+        if not self._capabilities.worth_trying(Feature.CHANNEL_MOVES):
+            return None
+        try:
+            if before is None:
+                before = 1 + self._newest_index("channelmoves", "created")
+            page = self._move_page(max(1, before - limit), before)
+        except NodeRefused as refusal:
+            if not not_offered(refusal.code):
+                raise
+            self._capabilities.missing(Feature.CHANNEL_MOVES)
+            return None
+        self._capabilities.found(Feature.CHANNEL_MOVES)
+        return page
+
+    def _move_page(self, start: int, before: int) -> OwnMovePage:
+        if before <= start:
+            return OwnMovePage((), start, None, None)
+        params = {"index": "created", "start": start, "limit": before - start}
+        rows = _rows("listchannelmoves", self._ask("listchannelmoves", params), "channelmoves")
+        own = [row for row in rows if not isinstance(row, dict) or row.get("primary_tag") == _OWN]
+        moves = self._parsed("listchannelmoves", own, parse_own_move)
+        stamps = (parse_time(row.get("timestamp")) for row in rows if isinstance(row, dict))
+        times = [at_s for at_s in stamps if at_s is not None]
+        oldest_s, newest_s = (times[0], max(times)) if times else (None, None)
+        return OwnMovePage(tuple(moves), start, oldest_s, newest_s, len(own) - len(moves))
 
     def set_fee(
         self, channel_id: str, base_msat: int, ppm: int, *, though_paused: bool = False
@@ -206,8 +238,8 @@ class LightningNode:
         if reason is not None:
             raise WriteRefused(reason)
 
-    def _forward_index(self, name: str) -> int:
-        params = {"subsystem": "forwards", "indexname": name, "nextvalue": 0}
+    def _newest_index(self, subsystem: str, name: str) -> int:
+        params = {"subsystem": subsystem, "indexname": name, "nextvalue": 0}
         newest = parse_count(self._ask("wait", params).get(name))
         if newest is None:
             raise MalformedReply(f"wait: no '{name}' index in the answer")

@@ -15,6 +15,7 @@ from cl_revenue_ops.adapters.validate import (
     ascii_line,
     parse_channel_id,
     parse_count,
+    parse_hash,
     parse_msat,
     parse_msat_bound,
     parse_pubkey,
@@ -25,6 +26,7 @@ from cl_revenue_ops.adapters.validate import (
 from cl_revenue_ops.ports import FeeSet, GossipChannel, NodeInfo
 from messages.channels import ChannelFact, Policy
 from messages.forwards import SETTLED, STATUSES, Forward
+from messages.moves import OwnMove
 
 SLOTS_LIMIT = 483
 """The most HTLCs that one side of a channel may offer (BOLT 2)."""
@@ -148,6 +150,29 @@ def _channel(row: dict[str, Any]) -> ChannelFact:
         out_fulfilled=_field(row, "out_payments_fulfilled", parse_count, 0),
         lost_state=_field(row, "lost_state", _as_bool, False),
     )
+
+
+def parse_own_move(row: object) -> OwnMove | None:
+    """One row of listchannelmoves that bears the tag `invoice`: a payment by us or to us.
+
+    One of credit and debit must be zero and the other not; the fee is part of the debit.
+    """
+    if not isinstance(row, dict):
+        return None
+    try:
+        move = OwnMove(
+            created_index=_field(row, "created_index", parse_count),
+            channel_id=_field(row, "account_id", parse_channel_id),
+            credit_msat=_field(row, "credit_msat", parse_msat),
+            debit_msat=_field(row, "debit_msat", parse_msat),
+            fees_msat=_field(row, "fees_msat", parse_msat, 0),
+            payment_hash=_field(row, "payment_hash", parse_hash),
+            at_s=_field(row, "timestamp", parse_time),
+        )
+    except _WrongField:
+        return None
+    one_sided = (move.credit_msat == 0) != (move.debit_msat == 0)
+    return move if one_sided and (move.credit_msat or move.fees_msat <= move.debit_msat) else None
 
 
 def parse_slots(row: object) -> tuple[str, int] | None:

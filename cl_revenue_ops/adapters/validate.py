@@ -65,6 +65,11 @@ def parse_channel_id(value: object) -> str | None:
     return value if type(value) is str and _channel_id_form.fullmatch(value) else None
 
 
+def parse_hash(value: object) -> str | None:
+    """A payment hash: 64 lower-case hex digits, the form of a channel id."""
+    return parse_channel_id(value)
+
+
 def parse_pubkey(value: object) -> str | None:
     """A compressed public key: 66 lower-case hex digits that begin with 02 or 03."""
     return value if type(value) is str and _pubkey_form.fullmatch(value) else None

@@ -39,8 +39,9 @@ def circular(
         return _fail(world, row, outgoing, at_s)
     arriving = routing.add_htlc(world, incoming, "in", amount_msat, hash_)
     routing.remove_htlc(world, incoming, arriving, fulfilled=True)
+    # As lightningd writes them: what arrives first, and of the payment only its hash with it.
+    _book(world, incoming, at_s, {"payment_hash": hash_}, credit_msat=amount_msat)
     _book(world, outgoing, at_s, row, debit_msat=sent, fees_msat=fee_msat)
-    _book(world, incoming, at_s, row, credit_msat=amount_msat)
     return _complete(world, row, at_s)
 
 

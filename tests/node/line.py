@@ -81,6 +81,13 @@ class Line(ABC):
         """Begin a payment that the payee holds back; the result lets it settle and waits."""
 
     @abstractmethod
+    def pay_itself(self, amount_msat: int, fee_msat: int) -> Row:
+        """The middle pays itself, for that fee to others; the channel that was filled.
+
+        What comes back must be the payee's, so pay it first.
+        """
+
+    @abstractmethod
     def pay_by_gossip(self, amount_msat: int) -> int:
         """Let the payer find its own way by the gossip that it has; the fee that it paid."""
 

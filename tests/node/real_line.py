@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.node import holding_payee, wire
-from tests.node.line import PATIENCE_S, Line, wait_for
+from tests.node.line import PATIENCE_S, Line, Row, wait_for
 from tests.node.wire import RpcError
 
 UNKNOWN_SCID = "1x1x1"
@@ -148,6 +148,21 @@ class RealLine(Line):
             self._at(self._payer, "waitsendpay", {"payment_hash": hash_})
 
         return release
+
+    def pay_itself(self, amount_msat: int, fee_msat: int) -> Row:
+        # In a line the only way round is out and back by the channel to the payee.
+        label, filled = os.urandom(8).hex(), self.outgoing
+        hop = {"channel": filled["short_channel_id"]}
+        invoice = self.call(
+            "invoice", {"amount_msat": amount_msat, "label": label, "description": label}
+        )
+        out = {"id": self.payee_id, "amount_msat": amount_msat + fee_msat, **hop}
+        back = {"id": self._middle.info["id"], "amount_msat": amount_msat, **hop}
+        hash_, secret = invoice["payment_hash"], invoice["payment_secret"]
+        route = [{**out, "delay": _LAST_DELAY + _HOP_DELAY}, {**back, "delay": _LAST_DELAY}]
+        self.call("sendpay", {"route": route, "payment_hash": hash_, "payment_secret": secret})
+        self.call("waitsendpay", {"payment_hash": hash_})
+        return filled
 
     def pay_by_gossip(self, amount_msat: int) -> int:
         label = os.urandom(8).hex()

@@ -58,6 +58,12 @@ class SimulatedLine(Line):
     def _settle(self, created_index: int) -> None:
         self._node.world.resolve(created_index)
 
+    def pay_itself(self, amount_msat: int, fee_msat: int) -> Row:
+        world = self._node.world
+        row = world.circular_payment(self._out, self._in, amount_msat, fee_msat)
+        assert row["status"] == "complete", row
+        return self.incoming
+
     def pay_by_gossip(self, amount_msat: int) -> int:
         row = self._view()
         fee_msat: int = row["base_fee_millisatoshi"]

@@ -61,7 +61,7 @@ def test_an_idle_channel_is_found_after_a_week_of_watching_and_not_before() -> N
         evidence = zombie["evidence"]
         assert 7.0 <= evidence["usable_days_without_a_forward"] < 8.0
         assert (evidence["local_sats"], evidence["earned_in_window_sats"]) == (3_999_000, 0)
-        assert evidence["rebalance_cost_known"] is False
+        assert evidence["rebalance_cost_known"] is True
         words = zombie["command"].split()
         assert node.call(words[0], words[1:])["status"] == "success"
         assert agree(node)[peer_id].rebalance == "disabled"
@@ -77,7 +77,10 @@ def test_the_answer_says_what_it_rests_on() -> None:
         assert (evidence["window_days"], evidence["peers"]) == (7, 2)
         assert evidence["peers_watched_long_enough"] == 0
         assert evidence["forwards_in_window"] == 1
-        assert "not booked" in evidence["rebalance_costs"]
+        assert (evidence["rebalances_in_window"], evidence["rebalance_cost_in_window_sats"]) == (
+            0,
+            0,
+        )
         assert answer["suggestions"] == []
 
 

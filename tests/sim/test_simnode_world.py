@@ -242,8 +242,14 @@ def test_own_payments_count_in_the_channel_and_in_sendpays() -> None:
     failed = world.circular_payment(two, one, 900_000_000, 250)
     assert failed["status"] == "failed"
     assert "payment_preimage" not in failed
-    tags = [(m.primary_tag, m.fees_msat) for m in world.books.channel_moves[-2:]]
-    assert tags == [("invoice", 250), ("invoice", 0)]
+    came, went = (move.entry() for move in world.books.channel_moves[-2:])
+    assert (came["account_id"], came["credit_msat"], came["debit_msat"]) == (one, 1_000_000, 0)
+    assert (went["account_id"], went["credit_msat"], went["debit_msat"]) == (two, 0, 1_000_250)
+    assert (came["fees_msat"], went["fees_msat"]) == (0, 250)
+    assert came["primary_tag"] == went["primary_tag"] == "invoice"
+    assert came["payment_hash"] == went["payment_hash"]
+    assert (went["part_id"], went["group_id"]) == (0, 1)
+    assert not {"part_id", "group_id"} & set(came), "of what arrives lightningd tells no part"
 
 
 def test_same_seed_gives_the_same_world() -> None:

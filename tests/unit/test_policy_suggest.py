@@ -95,11 +95,24 @@ def test_a_bleeder_costs_more_than_it_earns() -> None:
     assert kind(BUSY._replace(known_s=6.9 * DAY_S), cost_msat=10**12) is None
 
 
+def test_costs_of_a_part_of_the_window_are_the_least_they_can_be() -> None:
+    peers = [PeerEvidence(A, (BUSY,), 90_001_000, costs_whole=False)]
+    (made,) = suggest.suggestions(peers, {})
+    assert made.kind == "bleeder"
+    assert "cost at least 90001: it loses 1 sats" in made.reason
+    assert made.evidence["rebalance_cost_known"] is False
+    whole = found(BUSY, cost_msat=90_001_000)
+    assert whole is not None
+    assert "cost 90001: " in whole.reason
+
+
 def test_costs_that_nobody_told_are_not_taken_for_nothing() -> None:
     unknown, none = found(IDLE), found(IDLE, cost_msat=0)
     assert unknown is not None and none is not None
     assert unknown.evidence["rebalance_cost_known"] is False
     assert none.evidence["rebalance_cost_known"] is True
+    assert unknown.evidence["rebalance_cost_sats"] is None
+    assert none.evidence["rebalance_cost_sats"] == 0
     assert kind(BUSY._replace(earned_msat=0)) is None
 
 

@@ -16,11 +16,6 @@ LEAST_DRAIN_PER_DAY = 1.0 / WINDOW_DAYS
 KINDS = ("zombie", "bleeder", "source")
 SEVERITIES = ("high", "medium", "low")
 
-COSTS_NOT_KNOWN = (
-    "rebalance costs are not booked in this version, so no bleeder can be found: a bleeder is a"
-    " peer whose channels earned less than their rebalances cost"
-)
-
 
 class ChannelEvidence(NamedTuple):
     """One open channel; amounts in msat, rates in msat a day, times in seconds.
@@ -48,12 +43,14 @@ class ChannelEvidence(NamedTuple):
 class PeerEvidence(NamedTuple):
     """What is known of a peer: its open channels, and what rebalances into them cost in the window.
 
-    `rebalance_cost_msat` None means that nobody has told, which is not the same as nothing.
+    `rebalance_cost_msat` None means that nobody has told, which is not the same as nothing. Where
+    not all of the window is known (`costs_whole` False) it is the least that they cost.
     """
 
     peer_id: str
     channels: tuple[ChannelEvidence, ...]
     rebalance_cost_msat: int | None = None
+    costs_whole: bool = True
 
 
 class Suggestion(NamedTuple):
@@ -120,6 +117,7 @@ def _bleeder(peer: PeerEvidence, policy: PeerPolicy) -> Suggestion | None:
     earned_msat = sum(channel.earned_msat for channel in peer.channels)
     if cost_msat <= earned_msat:
         return None
+    least = "" if peer.costs_whole else "at least "
     return Suggestion(
         peer.peer_id,
         "bleeder",
@@ -127,8 +125,9 @@ def _bleeder(peer: PeerEvidence, policy: PeerPolicy) -> Suggestion | None:
         "disable_rebalance",
         (("rebalance", "disabled"),),
         f"in {WINDOW_DAYS} days its channels earned {earned_msat // 1000} sats and rebalancing them"
-        f" cost {cost_msat // 1000}: it loses {(cost_msat - earned_msat) // 1000} sats a week",
-        {"rebalance_cost_sats": cost_msat // 1000, **_figures(peer)},
+        f" cost {least}{cost_msat // 1000}: it loses {(cost_msat - earned_msat) // 1000} sats a"
+        " week",
+        _figures(peer),
     )
 
 
@@ -177,6 +176,7 @@ def _sats(peer: PeerEvidence, name: str) -> int:
 
 def _figures(peer: PeerEvidence) -> dict[str, object]:
     """What every suggestion shows beside what it rests on."""
+    cost_msat = peer.rebalance_cost_msat
     return {
         "channels": len(peer.channels),
         "known_days": round(min(channel.known_s for channel in peer.channels) / DAY_S, 1),
@@ -186,7 +186,8 @@ def _figures(peer: PeerEvidence) -> dict[str, object]:
         "brought_in_window_sats": _sats(peer, "brought_msat"),
         "capacity_sats": _sats(peer, "capacity_msat"),
         "local_sats": _sats(peer, "local_msat"),
-        "rebalance_cost_known": peer.rebalance_cost_msat is not None,
+        "rebalance_cost_sats": None if cost_msat is None else cost_msat // 1000,
+        "rebalance_cost_known": cost_msat is not None and peer.costs_whole,
     }
 
 
