@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -67,7 +66,7 @@ def facts(**changes: Any) -> ChannelFacts:
         pin=None,
         conditions=WELL,
     )
-    return replace(ordinary, **changes)
+    return ordinary._replace(**changes)
 
 
 def known(fee: Fee = ORDINARY_FEE, **changes: Any) -> ChannelFeeState:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -236,5 +235,5 @@ def test_an_order_is_told_as_the_fee_that_stands() -> None:
     assert decision.action == "set"
     assert explain.fees(decision, stands=False)["new_fee_ppm"] == 200
     assert explain.fees(decision, stands=True)["new_fee_ppm"] == decision.wanted.ppm
-    quiet = replace(decision, action="none", target=decision.seen)
+    quiet = decision._replace(action="none", target=decision.seen)
     assert explain.fees(quiet, stands=True)["new_fee_ppm"] == 200

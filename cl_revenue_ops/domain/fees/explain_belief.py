@@ -57,7 +57,7 @@ def stages(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
 def words(why: Mapping[str, Any]) -> str:
     """The sentence of a recorded reason; its bare code where there are no words for it."""
     try:
-        return Reason(why["code"], tuple(why["numbers"].items())).text
+        return Reason(why["code"], why["numbers"]).text
     except KeyError:
         return str(why["code"])
 

@@ -153,7 +153,7 @@ def _word(value: object) -> None:
 
 
 def _reason(why: Reason) -> dict[str, Any]:
-    return {"code": why.code, "numbers": dict(why.numbers)}
+    return {"code": why.code, "numbers": why.numbers}
 
 
 def _facts(values: Mapping[str, Any]) -> ChannelFacts:

@@ -100,23 +100,22 @@ TEMPLATES: Mapping[str, str] = {
 
 
 class Reason(NamedTuple):
-    """A machine code and the numbers that its sentence is made of, in a fixed order."""
+    """A machine code and the numbers that its sentence is made of, by name in a fixed order."""
 
     code: str
-    numbers: tuple[tuple[str, Number], ...] = ()
+    numbers: Mapping[str, Number]
 
     @property
     def text(self) -> str:
         """The plain words."""
-        return TEMPLATES[self.code].format(**dict(self.numbers))
+        return TEMPLATES[self.code].format(**self.numbers)
 
 
 def reason(code: str, **numbers: Number) -> Reason:
     """Return a Reason; raise KeyError for a code without words or a number that they lack."""
-    missing = _needed(code).difference(numbers)
-    if missing:
+    if missing := _needed(code).difference(numbers):
         raise KeyError(f"{code} lacks {sorted(missing)}")
-    return Reason(code, tuple(numbers.items()))
+    return Reason(code, numbers)
 
 
 @cache
