@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -99,8 +100,8 @@ def test_the_parts_of_the_stocks_value_add_up() -> None:
 
 
 def test_known_demand_has_no_alternatives() -> None:
-    curve = tuple(float(v) for v in np.linspace(1e9, 0.0, FEES))
-    told = section(decided(priced(support.belief(CELL)._replace(known=curve))))
+    sure = replace(support.belief(CELL), known=np.linspace(1e9, 0.0, FEES))
+    told = section(decided(priced(sure)))
     assert told["alternatives"] is None
     assert told["best_fee_ppm"]["low"] == told["best_fee_ppm"]["high"]
 
