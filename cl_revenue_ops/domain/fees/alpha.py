@@ -70,6 +70,10 @@ class Draft(NamedTuple):
         """The integer fee within the bounds."""
         return max(self.floor_ppm, min(self.ceiling_ppm, math.floor(self.asked_ppm + 0.5)))
 
+    def asking(self, asked_ppm: float) -> Draft:
+        """The same, with another fee."""
+        return Draft(asked_ppm, *self[1:])
+
     def within(self, limits: Limits) -> Draft:
         """The same, with its bounds inside of these."""
         if limits.floor_ppm <= self.floor_ppm <= self.ceiling_ppm <= limits.ceiling_ppm:

@@ -113,6 +113,15 @@ class Reason(NamedTuple):
 
 def reason(code: str, **numbers: Number) -> Reason:
     """Return a Reason; raise KeyError for a code without words or a number that they lack."""
+    return _told(code, numbers) if numbers else _plain(code)
+
+
+@cache
+def _plain(code: str) -> Reason:
+    return _told(code, {})
+
+
+def _told(code: str, numbers: Mapping[str, Number]) -> Reason:
     if missing := _needed(code).difference(numbers):
         raise KeyError(f"{code} lacks {sorted(missing)}")
     return Reason(code, numbers)
