@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from cl_revenue_ops.domain.demand.curve import log_fee
@@ -62,6 +61,7 @@ class Window(NamedTuple):
 
 
 NO_WINDOW: Final = Window(0.0, 0.0, 0.0)
+_NOWHERE: Final[Mapping[str, float]] = {}
 
 
 class PeerDemand(NamedTuple):
@@ -73,7 +73,7 @@ class PeerDemand(NamedTuple):
 
     size_sum_msat: float = 0.0
     size_count: float = 0.0
-    entered: Mapping[str, float] = MappingProxyType({})
+    entered: Mapping[str, float] = _NOWHERE
     sized_s: float = 0.0
     policies: tuple[Asked, ...] = ()
     seen: float = 0.0
