@@ -302,21 +302,19 @@ class DemandBook:
         """Return where each peer's traffic enters, leaning on where the node's traffic enters."""
         places = {name: place for place, name in enumerate(names)}
         common: FloatArray = np.full(len(names), self.pool.size_msat / len(names))
-        into, out, amount = [], [], []
-        for name, place in places.items():
-            for entered, msat in self.peers[name].entered.items():
-                if entered in places:
-                    into.append(places[entered])
-                    out.append(place)
-                    amount.append(msat)
+        entered = [self.peers[name].entered for name in names]
+        each = np.array([places.get(one, -1) for row in entered for one in row], dtype=np.intp)
+        msat = np.array([one for row in entered for one in row.values()], dtype=np.float64)
+        known = each >= 0
+        into, amount = each[known], msat[known]
+        leaving = np.repeat(np.arange(len(names)), [len(row) for row in entered])[known]
         np.add.at(common, into, amount)
-        leaving = np.array(out, dtype=np.intp)
         total = np.bincount(leaving, amount, len(names)).astype(np.float64)
         lean = MIX_WEIGHT * self.pool.size_msat
         return Mix(
-            np.array(into, dtype=np.intp),
+            into,
             leaving,
-            np.array(amount) / (total[leaving] + lean),
+            amount / (total[leaving] + lean),
             lean / (total + lean),
             common / common.sum(),
         )
