@@ -12,7 +12,10 @@ import numpy as np
 from cl_revenue_ops.bench.figures_table import NUMBER, SATS, Estimate, Figure, Row
 from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Stock, Worth
 from cl_revenue_ops.domain.demand.peer import Arrival
-from cl_revenue_ops.domain.demand.price import Asked, Draw, price_all
+from cl_revenue_ops.domain.demand.price import Asked, price_all
+from cl_revenue_ops.domain.fees.book import FeeBook, Situation
+from cl_revenue_ops.domain.fees.facts import Conditions, FeeParameters, Market
+from messages.channels import ChannelFact
 
 PEERS = 1_000
 CYCLE_S = 1_800.0
@@ -20,27 +23,39 @@ START_S = 1_767_225_600.0
 WARM, MEASURED = 3, 9
 PER_CYCLE = 0.5  # arrivals of one destination
 ENTRIES = 20  # from how many different peers they come
-PARTS = ("learn", "appraise", "price", "all")
+CAPACITY_MSAT = 5_000_000_000
+RESERVE_MSAT = 50_000_000
+AT_A_TIME = 20  # channels that are decided on before what was decided is let go
+PARTS = ("learn", "appraise", "price", "decide", "all")
 
 
 @dataclass
 class Load:
-    """A node of many destinations with random stocks; every cycle brings random arrivals."""
+    """A node of many destinations, one channel each; every cycle brings random stocks and arrivals.
+
+    What is decided stands on the node at once: `fees_ppm` are the fees in force.
+    """
 
     rng: np.random.Generator
-    book: DemandBook
+    fees: FeeBook
     names: list[str]
     now_s: float
     fees_ppm: list[int]
-    draws: dict[str, Draw]
+
+    @property
+    def book(self) -> DemandBook:
+        """What is believed of demand."""
+        return self.fees.desk.demand
 
     def cycle(self) -> dict[str, float]:
         """Bring one cycle and return the processor time of each part in seconds."""
         self.now_s += CYCLE_S
         arrivals = {name: self._arrivals() for name in self.names}
         shares = self.rng.uniform(0.02, 0.98, len(self.names)).tolist()
+        facts = self._facts(shares)
+        sellable = float(CAPACITY_MSAT - RESERVE_MSAT)
         stocks = [
-            Stock(name, share * 5e9, 5e9) for name, share in zip(self.names, shares, strict=True)
+            Stock(one.peer_id, float(one.local_msat - RESERVE_MSAT), sellable) for one in facts
         ]
         z = self.rng.standard_normal(len(self.names)).tolist()
         for name, ppm in zip(self.names, self.fees_ppm, strict=True):
@@ -51,18 +66,52 @@ class Load:
         worths: dict[str, Worth] = {}
         _timed(spent, "appraise", lambda: worths.update(self.book.appraise(stocks, self.now_s)))
         _timed(spent, "price", lambda: self._price(worths, shares, z))
+        _timed(spent, "decide", lambda: self._decide(facts))
         spent["all"] = sum(spent.values())
         return spent
 
     def _price(self, worths: dict[str, Worth], shares: list[float], z: list[float]) -> None:
+        desk = self.fees.desk
         asked = [
-            Asked(worths[name], share, self.draws.get(name), fresh_z)
+            Asked(worths[name], share, desk.draws.get(name), fresh_z)
             for name, share, fresh_z in zip(self.names, shares, z, strict=True)
         ]
         all_made = price_all(asked, self.now_s)
-        for place, (name, made) in enumerate(zip(self.names, all_made, strict=True)):
-            self.draws[name] = made.draw
-            self.fees_ppm[place] = max(1, round(float(np.exp(made.log_fee))))
+        for name, one, made in zip(self.names, asked, all_made, strict=True):
+            desk.draws[name] = made.draw
+            desk.markets[name] = Market(*one, self.now_s, 1.0, made)
+
+    def _facts(self, shares: list[float]) -> list[ChannelFact]:
+        """The channels as the node would report them, each with its share on our side."""
+        sellable = CAPACITY_MSAT - RESERVE_MSAT
+        return [
+            ChannelFact(
+                f"{place:064x}",
+                name,
+                "CHANNELD_NORMAL",
+                True,
+                True,
+                capacity_msat=CAPACITY_MSAT,
+                local_msat=RESERVE_MSAT + round(share * sellable),
+                our_reserve_msat=RESERVE_MSAT,
+                slots_out=483,
+                fee_ppm=ppm,
+                fee_base_msat=0,
+            )
+            for place, (name, share, ppm) in enumerate(
+                zip(self.names, shares, self.fees_ppm, strict=True)
+            )
+        ]
+
+    def _decide(self, facts: list[ChannelFact]) -> None:
+        conditions = Conditions(node_in_sync=True, paused=False, safe_mode=False)
+        situation = Situation(conditions, self.now_s, FeeParameters())
+        for first in range(0, len(facts), AT_A_TIME):
+            some = facts[first : first + AT_A_TIME]
+            for place, made in enumerate([self.fees.decide(fact, situation) for fact in some]):
+                if made.action == "set":
+                    self.fees_ppm[first + place] = made.wanted.ppm
+                    self.fees.written(made.facts.channel_id, self.now_s)
 
     def _arrivals(self) -> list[Arrival]:
         count = int(self.rng.poisson(PER_CYCLE))
@@ -87,11 +136,11 @@ def _timed(spent: dict[str, float], part: str, work: Callable[[], object]) -> No
 def load(seed: int, peers: int = PEERS) -> Load:
     """Return a node of so many destinations, none of them watched yet."""
     rng = np.random.default_rng(seed)
-    book, names = DemandBook(), [f"{place:066x}" for place in range(peers)]
+    fees, names = FeeBook(), [f"{place:066x}" for place in range(peers)]
     quotes = np.exp(rng.normal(5.0, 1.0, peers)).tolist()
     for name, quote in zip(names, quotes, strict=True):
-        book.meet(name, Birth(quote, 1.0, None, 2e8))
-    return Load(rng, book, names, START_S, [max(1, round(quote)) for quote in quotes], {})
+        fees.desk.demand.meet(name, Birth(quote, 1.0, None, 2e8))
+    return Load(rng, fees, names, START_S, [max(1, round(quote)) for quote in quotes])
 
 
 def cost(seed: int, peers: int = PEERS) -> dict[str, float]:

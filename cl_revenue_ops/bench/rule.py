@@ -62,7 +62,7 @@ class TrueBook(DemandBook):
         passed = 1.0 - market.parameters.downstream_failure
         volume = float(self.truth.per_day(place, now_s).volume_msat.sum()) * passed
         curve = np.round(np.interp(np.arange(FEES), at, kept) * volume)
-        return Belief((), (), (), 1.0, tuple(curve.tolist()))
+        return Belief.of((), (), (), 1.0, curve.tolist())
 
 
 class Rule:

@@ -11,10 +11,10 @@ def dumps(value: object) -> str:
     """Return compact JSON of plain values; raise TypeError for anything else.
 
     Plain are None, bool, int within 64 bits, float, str, list, tuple, and dict with str keys.
-    Dataclasses and named tuples become objects of their fields. What JSON has no word for (NaN,
-    infinity) becomes null.
+    Dataclasses and named tuples become objects of their fields, NumPy's arrays lists. What JSON
+    has no word for (NaN, infinity) becomes null.
     """
-    return orjson.dumps(value, _named).decode()
+    return orjson.dumps(value, _named, orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _named(value: Any) -> dict[str, object]:

@@ -130,4 +130,4 @@ def curve(price_ppm: float, steep: float, per_day_msat: float) -> FloatArray:
 
 def known(price_ppm: float, steep: float, per_day_msat: float) -> Belief:
     """Demand that is known."""
-    return Belief((), (), (), 1.0, tuple(curve(price_ppm, steep, per_day_msat).tolist()))
+    return Belief.of((), (), (), 1.0, tuple(curve(price_ppm, steep, per_day_msat).tolist()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -67,7 +66,7 @@ def facts(**changes: Any) -> ChannelFacts:
         pin=None,
         conditions=WELL,
     )
-    return replace(ordinary, **changes)
+    return ordinary._replace(**changes)
 
 
 def known(fee: Fee = ORDINARY_FEE, **changes: Any) -> ChannelFeeState:
@@ -128,7 +127,7 @@ def belief(price_ppm: float, volume_msat: float, shape: float = 4.0) -> Belief:
     """Demand that pays about `price_ppm` (a factor of 1.6 up or down) for a volume a day."""
     middle = round(math.log(price_ppm) / LOG_PRICE_STEP)
     places = tuple(len(STEEPNESS) * (middle + away) + 2 for away in (-3, 0, 3))
-    return Belief(places, (0.25, 0.5, 0.25), (volume_msat,) * 3, shape)
+    return Belief.of(places, (0.25, 0.5, 0.25), (volume_msat,) * 3, shape)
 
 
 def worth(
@@ -200,7 +199,7 @@ def _belief(places: Sequence[int], weight: float, rate: float, shape: float) -> 
     """Cells of any place; weights and volumes differ from cell to cell."""
     weights = [weight + number for number, _ in enumerate(places)]
     total = sum(weights)
-    return Belief(
+    return Belief.of(
         tuple(places),
         tuple(round(one / total, 5) for one in weights),
         tuple(float(round(rate * (1.0 + number))) for number, _ in enumerate(places)),
@@ -211,7 +210,7 @@ def _belief(places: Sequence[int], weight: float, rate: float, shape: float) -> 
 def _known(free_msat: float, price_ppm: float) -> Belief:
     """Demand that is not believed but known: it falls with the fee."""
     falls = [free_msat / (1.0 + (math.exp(one) / price_ppm) ** 3) for one in LOG_FEES.tolist()]
-    return Belief((), (), (), 1.0, tuple(falls))
+    return Belief.of((), (), (), 1.0, tuple(falls))
 
 
 beliefs = st.builds(

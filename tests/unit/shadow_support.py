@@ -29,7 +29,7 @@ DRY = "not written: dry run: nothing is written to the node"
 def belief(*cells: int, rate_msat: float = 1e9, shape: float = 1e6) -> Belief:
     """Equal weights on some cells, all with one volume a day at a fee of zero."""
     many = len(cells)
-    return Belief(cells, (1.0 / many,) * many, (rate_msat,) * many, shape)
+    return Belief.of(cells, (1.0 / many,) * many, (rate_msat,) * many, shape)
 
 
 def worth(held: Belief, **changes: Any) -> Worth:

@@ -105,16 +105,19 @@ def test_true_volumes_are_those_of_the_market() -> None:
         assert truth.offered_msat(peer, both_s).sum() == pytest.approx(np.mean(each))
 
 
-def test_a_cycle_learns_values_and_prices_every_destination() -> None:
+def test_a_cycle_learns_values_prices_and_decides_on_every_destination() -> None:
     node = load(1001, 30)
     before = list(node.fees_ppm)
     for _ in range(3):
         spent = node.cycle()
     assert set(spent) == set(PARTS)
     assert spent["all"] == pytest.approx(sum(spent[part] for part in PARTS[:-1]))
-    assert len(node.draws) == 30
+    assert len(node.fees.desk.draws) == 30
+    assert [state.decisions for state in node.fees.states.values()] == [3] * 30
     assert sum(one.seen for one in node.book.peers.values()) > 15
     assert node.fees_ppm != before
+    confirmed = [state.confirmed for state in node.fees.states.values()]
+    assert [fee and fee.ppm for fee in confirmed] == node.fees_ppm, "what was set stands"
     same = load(1001, 30)
     for _ in range(3):
         same.cycle()

@@ -97,7 +97,7 @@ def test_whom_we_know_we_do_not_meet_again() -> None:
 def test_newcomers_begin_with_the_steepness_that_the_node_has_learned() -> None:
     book = met()
     weights = tuple(np.arange(1.0, 1.0 + len(book.pool.steepness)).tolist())
-    book.pool = replace(book.pool, steepness=weights)
+    book.pool = book.pool._replace(steepness=weights)
     book.meet("new", Birth(None, 0.0, None, 1e9))
     found = posterior.steepness(book.posteriors["new"])[0]
     assert found == pytest.approx(np.array(weights) / sum(weights), rel=1e-4)
@@ -339,7 +339,7 @@ def test_a_change_of_the_pooled_steepness_is_carried_into_every_belief() -> None
     book = met(quote_ppm=300.0)
     book.meet("silent", Birth(300.0, 0.0, None, 1e9))
     before = book.pool.steepness
-    book.peers["them"] = replace(book.peers["them"], seen=1e6)
+    book.peers["them"] = book.peers["them"]._replace(seen=1e6)
     law = book.posteriors["them"]
     factors = np.linspace(0.1, 3.0, len(before))
     book.posteriors["them"] = posterior.reweighed(law, factors)

@@ -370,5 +370,5 @@ def test_a_fee_that_was_written_needs_no_second_write(
     grown = state._replace(observed_s=10 * DAY_S, congestion=CongestionState(False, 0, NOW))
     decision, after = decide(seen, grown, p, NOW)
     if decision.action == "set":
-        again, _ = decide(replace(seen, fee=decision.target), written(after, NOW), p, NOW)
+        again, _ = decide(seen._replace(fee=decision.target), written(after, NOW), p, NOW)
         assert (again.action, again.whose == "foreign") == ("none", False)

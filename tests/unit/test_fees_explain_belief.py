@@ -100,8 +100,8 @@ def test_the_parts_of_the_stocks_value_add_up() -> None:
 
 
 def test_known_demand_has_no_alternatives() -> None:
-    curve = tuple(float(v) for v in np.linspace(1e9, 0.0, FEES))
-    told = section(decided(priced(support.belief(CELL)._replace(known=curve))))
+    sure = replace(support.belief(CELL), known=np.linspace(1e9, 0.0, FEES))
+    told = section(decided(priced(sure)))
     assert told["alternatives"] is None
     assert told["best_fee_ppm"]["low"] == told["best_fee_ppm"]["high"]
 
@@ -236,5 +236,5 @@ def test_an_order_is_told_as_the_fee_that_stands() -> None:
     assert decision.action == "set"
     assert explain.fees(decision, stands=False)["new_fee_ppm"] == 200
     assert explain.fees(decision, stands=True)["new_fee_ppm"] == decision.wanted.ppm
-    quiet = replace(decision, action="none", target=decision.seen)
+    quiet = decision._replace(action="none", target=decision.seen)
     assert explain.fees(quiet, stands=True)["new_fee_ppm"] == 200

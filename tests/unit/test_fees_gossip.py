@@ -27,7 +27,7 @@ def weigh(
     gain_msat: float | None = None,
     p: FeeParameters = P,
 ) -> Gossip:
-    return gossip.weigh(seen, wanted, emergency, updates, gain_msat, p)
+    return gossip.weigh(seen, wanted, emergency, updates, lambda: gain_msat, p)
 
 
 @given(fee=fees, updates=st.integers(0, 40), gain=gains)

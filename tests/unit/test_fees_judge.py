@@ -85,7 +85,7 @@ def test_the_gain_is_what_the_best_guess_earns_more_until_the_next_draw(
         seen_ppm, known(Fee(seen_ppm, 0), draws=TAKEN, updates_s=ONE_TODAY), p, market=made
     )
     assert held.code == "small_gain"
-    assert dict(held.outcome.numbers)["gain_msat"] == pytest.approx(gain, abs=0.06)
+    assert held.outcome.numbers["gain_msat"] == pytest.approx(gain, abs=0.06)
     p = FeeParameters(least_gain_msat=gain * 0.99)
     sent, _ = once(
         seen_ppm, known(Fee(seen_ppm, 0), draws=TAKEN, updates_s=ONE_TODAY), p, market=made
@@ -97,7 +97,7 @@ def test_where_the_best_guess_stands_already_only_a_new_draw_is_worth_an_update(
     """A draw that is new promises to learn; one that was tried out and left promises no more."""
     taken, _ = once(GREEDY_PPM)
     assert (taken.action, taken.code) == ("none", "small_gain")
-    assert dict(taken.outcome.numbers)["gain_msat"] == pytest.approx(0.0, abs=2.0)
+    assert taken.outcome.numbers["gain_msat"] == pytest.approx(0.0, abs=2.0)
     fresh, after = once(GREEDY_PPM, known(Fee(GREEDY_PPM, 0), draws=TAKEN - 1, updates_s=ONE_TODAY))
     assert (fresh.action, fresh.target) == ("set", Fee(400, 0))
     assert after.draws == TAKEN - 1, "what was not written was not tried out"

@@ -103,7 +103,7 @@ def test_whatever_the_stages_say_the_policy_holds(
     """Over random policies, markets, states, times and stages: exact is exact, passive is never
     written, and no verdict of any stage leaves the bounds.
     """
-    seen = replace(seen, pin=None, terms=terms_of(policy, NOW, 4))
+    seen = seen._replace(pin=None, terms=terms_of(policy, NOW, 4))
     stages = (*SEQUENCE[:where], *(() if what is None else (what,)), *SEQUENCE[where:])
     decision, _ = decide(seen, data.draw(all_states(seen.fee)), p, now_s, stages)
     fees = [verdict.ppm for verdict in decision.verdicts]
@@ -334,7 +334,7 @@ def test_a_bounded_fee_that_was_written_needs_no_second_write() -> None:
     asked = terms(fee_multiplier_max=0.4)
     seen = facts(terms=asked, market=asking(400.0))
     decision, after = decide(seen, known(), DEFAULTS, NOW)
-    again, _ = decide(replace(seen, fee=decision.target), written(after, NOW), DEFAULTS, NOW)
+    again, _ = decide(seen._replace(fee=decision.target), written(after, NOW), DEFAULTS, NOW)
     assert (decision.action, again.action) == ("set", "none")
 
 

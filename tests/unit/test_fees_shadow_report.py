@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,8 +134,7 @@ def test_the_bounds_cover_what_they_say() -> None:
 
 
 def test_known_demand_has_no_doubt() -> None:
-    volume = tuple(float(v) for v in np.linspace(1e9, 0.0, FEES))
-    held = belief(CELL)._replace(known=volume)
+    held = replace(belief(CELL), known=np.linspace(1e9, 0.0, FEES))
     found = difference_msat(json.loads(body(priced(held))), 300, 1.0)
     assert found is not None
     assert found.low == found.mid == found.high != 0.0

@@ -101,7 +101,7 @@ def test_at_full_intensity_nothing_is_sold_below_the_neutral_price(
 ) -> None:
     seen = facts(market=made, spike=spike(1.0), local_msat=FULL)
     assert final(seen) >= math.floor(neutral(made))
-    partly = final(replace(seen, spike=held))
+    partly = final(seen._replace(spike=held))
     assert partly >= math.floor(neutral(made) * held.intensity * (held.multiplier > 1.0))
 
 
@@ -141,13 +141,13 @@ def test_the_reflex_is_off_by_option_and_silent_while_the_mempool_is_calm() -> N
 def test_a_spike_never_lowers_a_fee_and_never_moves_an_order_or_congestion(
     seen: ChannelFacts, p: FeeParameters, held: Spike
 ) -> None:
-    calm = final(replace(seen, spike=None), p)
-    spiked = final(replace(seen, spike=held), p)
+    calm = final(seen._replace(spike=None), p)
+    spiked = final(seen._replace(spike=held), p)
     assert spiked >= calm
     if seen.pin is not None and context(seen).pin is not None:
         assert spiked == calm
     congested = context(
-        replace(seen, spike=held, pin=None, terms=None),
+        seen._replace(spike=held, pin=None, terms=None),
         known(congestion=CongestionState(True, 2, NOW)),
         p,
     )
@@ -182,7 +182,7 @@ def test_the_draw_is_the_price_and_says_what_it_rests_on() -> None:
     found = rulings(context(facts(market=made, prior=PriorPrice(77.0, 1.0, 5))))
     assert (found["thompson"].acted, found["thompson"].ppm) == (True, 412)
     assert found["thompson"].reason.code == "drawn"
-    numbers = dict(found["thompson"].reason.numbers)
+    numbers = found["thompson"].reason.numbers
     assert numbers["own_ppm"] == 50.0
     assert numbers["entering_ppm"] == 20.0
     assert numbers["greedy_ppm"] == round(math.exp(made.priced.greedy), 1)
@@ -257,7 +257,7 @@ def test_virgin_amnesty_leaves_the_draw_as_it_is(opener: str, settled_out: int, 
     virgin = facts(market=made, opener=opener, settled_out=settled_out, local_msat=0)
     expected = ppm or math.floor(3.0 * neutral(made) + 0.5)
     assert final(virgin) == expected
-    assert final(replace(virgin, settled_out=1)) == math.floor(3.0 * neutral(made) + 0.5)
+    assert final(virgin._replace(settled_out=1)) == math.floor(3.0 * neutral(made) + 0.5)
     code = rulings(context(virgin))["scarcity"].reason.code
     assert code == ("amnesty" if opener == "remote" else "scarce")
 
@@ -322,7 +322,7 @@ def test_aimd_leaves_orders_congestion_and_the_bounds_alone() -> None:
 def test_the_step_of_a_young_channel_binds_what_demand_asks(
     seen: ChannelFacts, p: FeeParameters, made: Market
 ) -> None:
-    priced = replace(seen, market=made, pin=None)
+    priced = seen._replace(market=made, pin=None)
     young = context(priced, known(observed_s=0.0), p)
     found = drafts(young)
     if young.in_force_ppm is None:
@@ -339,5 +339,5 @@ def test_with_a_market_neither_quotes_nor_the_fee_found_are_asked() -> None:
         assert final(seen) == 412
         state = known()._replace(found=Fee(found, 0))
         assert alpha.neutral_ppm(context(seen, state)) == neutral(made)
-        assert alpha.neutral_ppm(context(replace(seen, market=None), state)) == quoted
+        assert alpha.neutral_ppm(context(seen._replace(market=None), state)) == quoted
         assert alpha.neutral_ppm(context(facts(), state)) == found

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,11 @@ class Holder:
 def test_dataclasses_and_named_tuples_become_objects() -> None:
     text = jsontext.dumps({"it": Holder(Pair(1, (0.5, 2.0)))})
     assert text == '{"it":{"pair":{"left":1,"right":[0.5,2.0]},"none":null}}'
+
+
+def test_arrays_become_lists_to_the_last_digit() -> None:
+    row = np.array([[0.1, 1e300], [2.0, 1 / 3]])[1]
+    assert jsontext.loads(jsontext.dumps({"row": row})) == {"row": row.tolist()}
 
 
 def test_what_is_written_is_compact() -> None:

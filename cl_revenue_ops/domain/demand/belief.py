@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,23 +32,51 @@ WITHIN_CELL_VARIANCE: Final = LOG_PRICE_STEP**2 / 12.0
 FEE_WIDENED: Final = 1.2
 VOLUME_WIDENED: Final = 1.5
 DIGITS: Final = 4
+_UNKNOWN: Final[FloatArray] = np.empty(0)
 
 
-class Belief(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Belief:
     """The posterior of one destination as a decision uses it and as its record keeps it.
 
     The most probable cells: `places` in the grid, their `weights`, and `rates`, the volume a day
     in msat at a fee of zero; `shape` is that of the gamma of the rate within a cell. The rounding
     is part of the belief: whoever has the record decides the same. `known` takes the place of
     all that where demand is not believed but known (only a bench knows it): the volume a day at
-    each fee of the grid.
+    each fee of the grid. The arrays are not written to.
     """
 
-    places: tuple[int, ...]
-    weights: tuple[float, ...]
-    rates: tuple[float, ...]
+    places: IndexArray
+    weights: FloatArray
+    rates: FloatArray
     shape: float
-    known: tuple[float, ...] = ()
+    known: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        places: Sequence[int],
+        weights: Sequence[float],
+        rates: Sequence[float],
+        shape: float,
+        known: Sequence[float] = (),
+    ) -> Belief:
+        """Return the belief of these cells."""
+        columns = (np.array(column, dtype=np.float64) for column in (weights, rates, known))
+        weight, rate, curve = columns
+        return cls(np.array(places, dtype=np.intp), weight, rate, shape, curve)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all numbers are the same."""
+        if not isinstance(other, Belief):
+            return NotImplemented
+        both = zip(vars(self).values(), vars(other).values(), strict=True)
+        return all(np.array_equal(mine, theirs) for mine, theirs in both)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether demand is known, and not believed."""
+        return len(self.known) > 0
 
 
 class Interval(NamedTuple):
@@ -84,12 +113,10 @@ def believe(posterior: Posterior, scale: float = 1.0) -> list[Belief]:
     rate = np.take_along_axis(posterior.rate, chosen, axis=1).astype(np.float64)
     rate = np.round(rate * scale)
     shape = rounded(posterior.shape.astype(np.float64))
-    return [
-        Belief(tuple(places), tuple(weights), tuple(rates), one)
-        for places, weights, rates, one in zip(
-            chosen.tolist(), weight.tolist(), rate.tolist(), shape.tolist(), strict=True
-        )
-    ]
+    for column in (chosen, weight, rate):
+        column.setflags(write=False)
+    rows = zip(chosen, weight, rate, shape.tolist(), strict=True)
+    return [Belief(*row, _UNKNOWN) for row in rows]
 
 
 class Columns(NamedTuple):
@@ -104,7 +131,7 @@ def columns(beliefs: Sequence[Belief]) -> Columns:
     """Return beliefs (none of them known demand) side by side."""
     weights = np.array([belief.weights for belief in beliefs])
     return Columns(
-        np.array([belief.places for belief in beliefs], dtype=np.intp),
+        np.array([belief.places for belief in beliefs]),
         weights / weights.sum(axis=1, keepdims=True),
         np.array([belief.rates for belief in beliefs]),
     )
@@ -114,7 +141,7 @@ def volumes_msat_per_day(beliefs: Sequence[Belief]) -> FloatArray:
     """Return the expected volume a day at each fee of the grid: shape (beliefs, FEES)."""
     if not beliefs:
         return np.zeros((0, FEES))
-    if beliefs[0].known:
+    if beliefs[0].is_sure:
         return np.array([belief.known for belief in beliefs])
     held = columns(beliefs)
     spread = np.zeros((len(beliefs), CELLS))
@@ -132,7 +159,7 @@ def bests(beliefs: Sequence[Belief], net_ppm: FloatArray) -> list[Best]:
     """Return the moments of ln(best fee) under each belief; known demand has no spread."""
     if not beliefs:
         return []
-    if beliefs[0].known:
+    if beliefs[0].is_sure:
         greedy = greedy_log_fees(volumes_msat_per_day(beliefs), net_ppm)
         return [Best(one, 0.0) for one in greedy.tolist()]
     held = columns(beliefs)
@@ -146,19 +173,18 @@ def bests(beliefs: Sequence[Belief], net_ppm: FloatArray) -> list[Best]:
 
 def mean_volumes_at(belief: Belief, log_fees: Sequence[float]) -> list[float]:
     """Return the expected volume a day (msat) at each fee (ln ppm)."""
-    if belief.known:
+    if belief.is_sure:
         return [float(volume) for volume in np.interp(log_fees, LOG_FEES, belief.known)]
-    places = list(belief.places)
-    mass = np.array((belief.weights, belief.rates))
+    places, weights = belief.places, belief.weights
     gap = CELL_STEEPNESS[places] * (np.array(log_fees)[:, None] - CELL_LOG_PRICE[places])
-    kept = (mass[0] * mass[1]) / (1.0 + np.exp(np.minimum(gap, 700.0)))
-    found: list[float] = (kept.sum(axis=1) / mass[0].sum()).tolist()
+    kept = (weights * belief.rates) / (1.0 + np.exp(np.minimum(gap, 700.0)))
+    found: list[float] = (kept.sum(axis=1) / weights.sum()).tolist()
     return found
 
 
 def volume_at(belief: Belief, log_fee: float) -> Interval:
     """Return the volume a day (msat) at a fee (ln ppm), with its 80 % interval."""
-    if belief.known:
+    if belief.is_sure:
         known = float(np.interp(log_fee, LOG_FEES, belief.known))
         return Interval(known, known, known)
     held = columns([belief])
@@ -175,7 +201,7 @@ def best_fee(belief: Belief, net_ppm: float) -> Interval:
     """Return the best fee in ppm with its 80 % interval."""
     net = np.array([net_ppm])
     mid = math.exp(float(greedy_log_fees(volumes_msat_per_day([belief]), net)[0]))
-    if belief.known:
+    if belief.is_sure:
         return Interval(mid, mid, mid)
     held = columns([belief])
     each = best_of_cells(held.places, net[:, None])[0]

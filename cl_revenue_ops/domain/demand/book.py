@@ -28,6 +28,9 @@ NOWHERE_PPM: Final = 200.0
 PRIOR_SHAPE: Final = 0.05
 MIX_WEIGHT: Final = 4.0
 STEEPNESS_MOVED: Final = 0.02
+# Destinations that are worked on at a time.
+BLOCK: Final = 100
+_TINY: Final = 1e-150
 # A longer stretch (the plugin was down) belongs to no hour of the day.
 SEASONED_DAYS: Final = 0.1
 
@@ -163,33 +166,25 @@ class DemandBook:
             carried = carried_s.get(name, 0.0) * entering[place]
             stretch = Stretch(from_s, until_s, carried, factor)
             one, self.peers[name] = peer.evidence(
-                self.peers[name], place, arrivals.get(name, ()), stretch, size
+                self.peers[name], place % BLOCK, arrivals.get(name, ()), stretch, size
             )
             found.append(one)
-        led = [rivals.leads(self.rivals.get(name)) for name in names]
-        law = posterior.stacked([self.posteriors[name] for name in names])
-        law = posterior.drifted(law, days, np.array(led, dtype=bool))
-        exposed = posterior.exposure(len(names), [o for one in found for o in one.offered])
-        hoped = posterior.expected(law, exposed)
+        hoped = self._observe(names, found, days)
         self._judge(names, found, hoped)
         if days < SEASONED_DAYS:
             unit = size * self.pool.dispersion
-            came = sum(one.volume_msat for one in found) / unit
-            mean = float(hoped.mean.sum()) / (unit * factor)
-            self.season = season.counted(self.season, middle_s, came, mean, days)
-        seen = [entry for one in found for entry in one.seen]
-        law = posterior.observe(law, seen, exposed, self.pool.dispersion * size)
-        self._keep(names, law)
-        for place, name in enumerate(names):
-            known, window = peer.windowed(
-                self.peers[name], found[place], float(hoped.mean[place]), until_s
-            )
+            counted = sum(one.volume_msat for one in found) / unit
+            usual = float(hoped.mean.sum()) / (unit * factor)
+            self.season = season.counted(self.season, middle_s, counted, usual, days)
+        for name, one, mean in zip(names, found, hoped.mean.tolist(), strict=True):
+            known, window = peer.windowed(self.peers[name], one, mean, until_s)
             if window is not None:
-                volume, mean = window.volume_msat / size, window.mean_msat / size
-                self.pool = pool.counted(self.pool, volume, mean)
-            self.peers[name] = peer.take_sizes(known, arrivals.get(name, ()), until_s)
+                counts = window.volume_msat / size, window.mean_msat / size
+                self.pool = pool.counted(self.pool, *counts)
+            came = arrivals.get(name, ())
+            self.peers[name] = peer.take_sizes(known, came, until_s) if came else known
         self._pool_sizes(arrivals, size)
-        self._pool_steepness(names, law)
+        self._pool_steepness(names)
         self.learned_s = until_s
 
     def _entering_share(self, names: Sequence[str], open_share: Mapping[str, float]) -> list[float]:
@@ -202,20 +197,41 @@ class DemandBook:
         part: list[float] = (named + mix.rest * float(mix.common @ is_open)).tolist()
         return part
 
+    def _observe(
+        self, names: Sequence[str], found: Sequence[Evidence], days: float
+    ) -> posterior.Expected:
+        """Let time pass, return what was then to be expected, and take in what was found.
+
+        No row says anything to another: some at a time stay within the processor's cache.
+        """
+        unit = self.pool.dispersion * self.pool.size_msat
+        hoped = posterior.Expected(np.zeros(len(names)), np.zeros(len(names)))
+        for first in range(0, len(names), BLOCK):
+            block = slice(first, first + BLOCK)
+            some, evidence = names[block], found[block]
+            led = [rivals.leads(self.rivals.get(name)) for name in some]
+            law = posterior.stacked([self.posteriors[name] for name in some])
+            law = posterior.drifted(law, days, np.array(led, dtype=bool))
+            exposed = posterior.exposure(len(some), [o for one in evidence for o in one.offered])
+            hoped.mean[block], hoped.variance[block] = posterior.expected(law, exposed)
+            seen = [entry for one in evidence for entry in one.seen]
+            self._keep(some, posterior.observe(law, seen, exposed, unit))
+        return hoped
+
     def _keep(self, names: Sequence[str], law: Posterior) -> None:
-        self.posteriors = {name: law.row(place) for place, name in enumerate(names)}
+        self.posteriors.update((name, law.row(place)) for place, name in enumerate(names))
 
     def _judge(
         self, names: Sequence[str], found: Sequence[Evidence], hoped: posterior.Expected
     ) -> None:
         size, dispersion = self.pool.size_msat, self.pool.dispersion
+        doubts = np.log1p(hoped.variance / np.maximum(hoped.mean, _TINY) ** 2).tolist()
+        means = (hoped.mean / size).tolist()
         self.surprises = {}
-        for place, name in enumerate(names):
-            mean = float(hoped.mean[place]) / size
+        for name, one, mean, log_variance in zip(names, found, means, doubts, strict=True):
             if mean <= 0.0:
                 continue
-            log_variance = float(np.log1p(hoped.variance[place] / hoped.mean[place] ** 2))
-            count = found[place].volume_msat / size
+            count = one.volume_msat / size
             # Rounded towards what was expected: part of a forward is no surprise.
             low = p_low(math.ceil(count), mean, dispersion, log_variance) if count < mean else 1.0
             high = p_high(int(count), mean, dispersion, log_variance) if count > mean else 1.0
@@ -228,7 +244,8 @@ class DemandBook:
             capped = sum(min(amount, most) for amount in amounts)
             self.pool = pool.sized(self.pool, sum(amounts), len(amounts), capped)
 
-    def _pool_steepness(self, names: Sequence[str], law: Posterior) -> None:
+    def _pool_steepness(self, names: Sequence[str]) -> None:
+        law = posterior.stacked([self.posteriors[name] for name in names])
         old = self.pool.steepness
         seen = np.array([self.peers[name].seen for name in names])
         new = pool.pooled_steepness(posterior.steepness(law), seen, old)
@@ -285,21 +302,19 @@ class DemandBook:
         """Return where each peer's traffic enters, leaning on where the node's traffic enters."""
         places = {name: place for place, name in enumerate(names)}
         common: FloatArray = np.full(len(names), self.pool.size_msat / len(names))
-        into, out, amount = [], [], []
-        for name, place in places.items():
-            for entered, msat in self.peers[name].entered.items():
-                if entered in places:
-                    into.append(places[entered])
-                    out.append(place)
-                    amount.append(msat)
+        entered = [self.peers[name].entered for name in names]
+        each = np.array([places.get(one, -1) for row in entered for one in row], dtype=np.intp)
+        msat = np.array([one for row in entered for one in row.values()], dtype=np.float64)
+        known = each >= 0
+        into, amount = each[known], msat[known]
+        leaving = np.repeat(np.arange(len(names)), [len(row) for row in entered])[known]
         np.add.at(common, into, amount)
-        leaving = np.array(out, dtype=np.intp)
         total = np.bincount(leaving, amount, len(names)).astype(np.float64)
         lean = MIX_WEIGHT * self.pool.size_msat
         return Mix(
-            np.array(into, dtype=np.intp),
+            into,
             leaving,
-            np.array(amount) / (total[leaving] + lean),
+            amount / (total[leaving] + lean),
             lean / (total + lean),
             common / common.sum(),
         )

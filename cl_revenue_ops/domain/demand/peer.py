@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -61,10 +61,10 @@ class Window(NamedTuple):
 
 
 NO_WINDOW: Final = Window(0.0, 0.0, 0.0)
+_NOWHERE: Final[Mapping[str, float]] = {}
 
 
-@dataclass(frozen=True)
-class PeerDemand:
+class PeerDemand(NamedTuple):
     """What is kept of a destination. Sizes and entries fade; `seen` counts forwards for ever.
 
     `entered` is the settled volume (msat) by the peer it entered from, as of `sized_s`.
@@ -73,7 +73,7 @@ class PeerDemand:
 
     size_sum_msat: float = 0.0
     size_count: float = 0.0
-    entered: Mapping[str, float] = field(default_factory=dict)
+    entered: Mapping[str, float] = _NOWHERE
     sized_s: float = 0.0
     policies: tuple[Asked, ...] = ()
     seen: float = 0.0
@@ -115,7 +115,7 @@ def asks(peer: PeerDemand, ppm: int, base_msat: int, now_s: float) -> PeerDemand
     if peer.policies and peer.policies[-1][1:] == (ppm, base_msat):
         return peer
     kept = (*peer.policies, Asked(now_s, ppm, base_msat))[-POLICIES_KEPT:]
-    return replace(peer, policies=kept)
+    return peer._replace(policies=kept)
 
 
 def paid_log_fee(peer: PeerDemand, arrival: Arrival) -> float:
@@ -196,8 +196,7 @@ def take_sizes(peer: PeerDemand, arrivals: Sequence[Arrival], now_s: float) -> P
     if len(entered) > MOST_ENTRIES:
         largest = sorted(entered, key=lambda name: (-entered[name], name))[:MOST_ENTRIES]
         entered = {name: entered[name] for name in largest}
-    return replace(
-        peer,
+    return peer._replace(
         entered=entered,
         size_sum_msat=keep * peer.size_sum_msat + sum(a.out_msat for a in settled),
         size_count=keep * peer.size_count + len(settled),
@@ -249,7 +248,7 @@ def evidence(
     carried_s = min(stretch.carried_s + beside_s, length_s)
     offered = on_offer(peer, place, stretch, carried_s, size)
     came = [Seen(place, at, msat) for at, msat in seen.items()]
-    known = peer if last_s == peer.refused_at_s else replace(peer, refused_at_s=last_s)
+    known = peer if last_s == peer.refused_at_s else peer._replace(refused_at_s=last_s)
     return Evidence(came, offered, count, volume), known
 
 
@@ -263,4 +262,4 @@ def windowed(
     )
     ended = window if now_s - since_s >= WINDOW_S else None
     kept = Window(now_s, 0.0, 0.0) if ended else window
-    return replace(peer, seen=peer.seen + found.count, window=kept), ended
+    return peer._replace(seen=peer.seen + found.count, window=kept), ended

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -21,8 +20,7 @@ INFORMED_COUNT: Final = 60.0
 STEEPNESS_START: Final = (0.4, 0.3, 0.17, 0.08, 0.05)
 
 
-@dataclass(frozen=True)
-class Pool:
+class Pool(NamedTuple):
     """Sums over the node, fading over MEMORY_DAYS.
 
     `squares` and `means` are those of (v - mu)^2 / size and mu, in forwards of usual size, over
@@ -64,8 +62,7 @@ def faded(pool: Pool, days: float) -> Pool:
     def towards(value: float, start: float) -> float:
         return start + keep * (value - start)
 
-    return replace(
-        pool,
+    return pool._replace(
         squares=towards(pool.squares, fresh.squares),
         means=towards(pool.means, fresh.means),
         size_sum_msat=keep * pool.size_sum_msat,
@@ -76,15 +73,14 @@ def faded(pool: Pool, days: float) -> Pool:
 
 def counted(pool: Pool, volume: float, mean: float) -> Pool:
     """Return the pool after a window, its volumes in forwards of usual size."""
-    return replace(
-        pool, squares=pool.squares + (volume - mean) ** 2, means=pool.means + max(mean, 1e-6)
+    return pool._replace(
+        squares=pool.squares + (volume - mean) ** 2, means=pool.means + max(mean, 1e-6)
     )
 
 
 def sized(pool: Pool, sum_msat: float, count: float, capped_msat: float) -> Pool:
     """Return the pool after `count` forwards settled: their sum, and that of what counted."""
-    return replace(
-        pool,
+    return pool._replace(
         size_sum_msat=pool.size_sum_msat + sum_msat,
         size_count=pool.size_count + count,
         capped_msat=pool.capped_msat + capped_msat,
@@ -109,4 +105,4 @@ def pooled_steepness(
 
 def with_steepness(pool: Pool, weights: tuple[float, ...]) -> Pool:
     """Return the pool with other weights of steepness."""
-    return replace(pool, steepness=weights)
+    return pool._replace(steepness=weights)

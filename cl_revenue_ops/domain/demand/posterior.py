@@ -117,10 +117,8 @@ def _packed(weight: FloatArray, rate: FloatArray, shape: FloatArray) -> Posterio
 def _summed(rows: int, places: Sequence[int], values: FloatArray) -> FloatArray:
     """Sum `values` (entries, CELLS) into their places."""
     total = np.zeros((rows, CELLS))
-    order = np.argsort(np.asarray(places), kind="stable")
-    sorted_places = np.asarray(places)[order]
-    starts = np.flatnonzero(np.diff(sorted_places, prepend=-1))
-    total[sorted_places[starts]] = np.add.reduceat(values[order], starts, axis=0)
+    for place, value in zip(places, values, strict=True):
+        total[place] += value
     return total
 
 
@@ -146,9 +144,10 @@ def observe(
     weight = posterior.weight.astype(np.float64)
     rate = posterior.rate.astype(np.float64)
     shape = posterior.shape.astype(np.float64)[:, None]
-    after = shape / rate + exposed / dispersion_msat
+    before = shape / rate
+    after = before + exposed / dispersion_msat
     added = np.zeros((rows, 1))
-    log_weight = np.log(np.maximum(weight, _TINY)) + shape * np.log(shape / rate)
+    log_weight = np.log(np.maximum(weight, _TINY)) + shape * np.log(before)
     if seen:
         kept = np.log(np.maximum(shares([came.log_fee for came in seen]), _TINY))
         units = np.array([came.volume_msat for came in seen]) / dispersion_msat

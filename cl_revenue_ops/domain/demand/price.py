@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -56,7 +57,7 @@ class Priced(NamedTuple):
 
 def band_of(share: float) -> int:
     """Return the band that a share of local balance lies in."""
-    return sum(share >= edge for edge in BANDS)
+    return bisect_right(BANDS, share)
 
 
 def _crossed(before: int, share: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.fees.facts import (
@@ -27,8 +26,7 @@ class Verdict(NamedTuple):
     reason: Reason
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """What every rule may look at. `found_ppm` is the fee of the first contact, `in_force_ppm` the
     fee that the channel moves on from: the one on the node now, ours where it is another plugin's
     (None where the node doesn't say). `orders` are those that hold now.
@@ -72,8 +70,14 @@ class Draft(NamedTuple):
         """The integer fee within the bounds."""
         return max(self.floor_ppm, min(self.ceiling_ppm, math.floor(self.asked_ppm + 0.5)))
 
+    def asking(self, asked_ppm: float) -> Draft:
+        """The same, with another fee."""
+        return Draft(asked_ppm, *self[1:])
+
     def within(self, limits: Limits) -> Draft:
         """The same, with its bounds inside of these."""
+        if limits.floor_ppm <= self.floor_ppm <= self.ceiling_ppm <= limits.ceiling_ppm:
+            return self
         floor, ceiling = limits.nearest(self.floor_ppm), limits.nearest(self.ceiling_ppm)
         return self._replace(floor_ppm=floor, ceiling_ppm=ceiling)
 
@@ -110,11 +114,14 @@ def run(context: Context, stages: Sequence[Stage]) -> Course:
     """
     limits = context.limits()
     draft = Draft(neutral_ppm(context), limits.floor_ppm, limits.ceiling_ppm)
+    ppm = draft.ppm
     verdicts = []
-    for stage in stages:
-        ruling = stage.rule(context, draft)
-        draft = ruling.draft.within(limits)
-        verdicts.append(Verdict(stage.name, ruling.acted, draft.ppm, ruling.reason))
+    for name, rule in stages:
+        asked, acted, why = rule(context, draft)
+        if asked is not draft:
+            draft = asked.within(limits)
+            ppm = draft.ppm
+        verdicts.append(Verdict(name, acted, ppm, why))
     return Course(draft, tuple(verdicts))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from cl_revenue_ops.domain.fees import alpha, congestion, gossip
 from cl_revenue_ops.domain.fees.alpha import Context, Stage, Verdict
@@ -23,8 +22,7 @@ from cl_revenue_ops.domain.fees.wording import Reason
 FORCING_STAGES = ("pin", "congestion")
 
 
-@dataclass(frozen=True)
-class FeeDecision:
+class FeeDecision(NamedTuple):
     """What was decided for one channel, with everything that it was decided from.
 
     `action` is 'set' or 'none'. `target` is the fee that holds if the decision is carried out:
@@ -199,7 +197,8 @@ def _settled(state: ChannelFeeState, seen: Fee | None) -> ChannelFeeState:
     """Learn from the fee that is seen whether the target has come into force."""
     if seen is None or state.target is None or seen == state.confirmed != state.target:
         return state
-    return state._replace(forced_by=state.target_forced_by if seen == state.target else None)
+    forced_by = state.target_forced_by if seen == state.target else None
+    return state if forced_by == state.forced_by else state._replace(forced_by=forced_by)
 
 
 def _observe(
@@ -209,10 +208,11 @@ def _observe(
 
     A long gap counts as `longest_gap_s`: nobody watched the rest of it.
     """
-    sampled = observe_slots(state, facts.htlcs_out, facts.slots_out, facts.sampled_at_s, p)
+    used, slots, at_s = facts.htlcs_out, facts.slots_out, facts.sampled_at_s
     since_s = 0.0 if state.decided_at_s is None else max(0.0, now_s - state.decided_at_s)
     watched_s = min(since_s, p.longest_gap_s) if usable(facts) else 0.0
-    return sampled._replace(
+    return state._replace(
+        congestion=congestion.sample(state.congestion, used, slots, at_s, p),
         observed_s=state.observed_s + watched_s,
         decided_at_s=now_s,
         updates_s=gossip.recent(state.updates_s, now_s),

@@ -57,7 +57,7 @@ def stages(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
 def words(why: Mapping[str, Any]) -> str:
     """The sentence of a recorded reason; its bare code where there are no words for it."""
     try:
-        return Reason(why["code"], tuple(why["numbers"].items())).text
+        return Reason(why["code"], why["numbers"]).text
     except KeyError:
         return str(why["code"])
 
@@ -149,11 +149,11 @@ def _alternatives(held: Belief) -> dict[str, object] | None:
     """What the others' price is and how sharply demand falls around it; None where it is known
     and not believed.
     """
-    if held.known:
+    if held.is_sure:
         return None
-    weight = np.array(held.weights) / sum(held.weights)
-    log_price = CELL_LOG_PRICE[list(held.places)]
-    steep = CELL_STEEPNESS[list(held.places)]
+    weight = held.weights / sum(held.weights)
+    log_price = CELL_LOG_PRICE[held.places]
+    steep = CELL_STEEPNESS[held.places]
     low, high = weighted_quantiles(log_price, weight, (0.1, 0.9))
     price = Interval(math.exp(low), math.exp(float(weight @ log_price)), math.exp(high))
     low, high = weighted_quantiles(steep, weight, (0.1, 0.9))

@@ -117,8 +117,7 @@ class Spike(NamedTuple):
     mean_sat_per_vb: float | None
 
 
-@dataclass(frozen=True)
-class ChannelFacts:
+class ChannelFacts(NamedTuple):
     """One channel as read from the node and the forward log at `sampled_at_s` (Unix seconds).
 
     `local_msat` includes the reserve that we must keep. `htlcs_out` of `slots_out` outgoing HTLC

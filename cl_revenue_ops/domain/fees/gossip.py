@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.fees.facts import DAY_S, Fee, FeeParameters
@@ -28,7 +28,7 @@ def weigh(
     wanted: Fee,
     emergency: Reason | None,
     updates: int,
-    gain_msat: float | None,
+    gain: Callable[[], float | None],
     parameters: FeeParameters,
 ) -> Gossip:
     """Return whether to broadcast `wanted` where `seen` is in force.
@@ -37,8 +37,9 @@ def weigh(
     exempt. The relative change is that of ppm; from zero any change counts as the whole. A base
     fee that differs travels with the next change of ppm and causes none of its own. At most
     `fee_updates_per_day` in a day, and after the first of the day none that promises less than
-    `least_gain_msat` until the next draw (`gain_msat`; None where nothing is known of that): a
-    channel of which nothing is expected any more would never be tried at another fee.
+    `least_gain_msat` until the next draw (`gain` in msat; None where nothing is known of that): a
+    channel of which nothing is expected any more would never be tried at another fee. `gain` is
+    asked last, and only where it decides: most channels keep their fee for other reasons.
     """
     if wanted == seen:
         return Gossip(False, reason("unchanged", ppm=seen.ppm, base_msat=seen.base_msat))
@@ -54,7 +55,8 @@ def weigh(
         return Gossip(False, reason("small_change", **shown))
     if updates >= parameters.fee_updates_per_day:
         return Gossip(False, reason("budget_spent", **both, updates=updates))
-    if updates and gain_msat is not None and gain_msat < parameters.least_gain_msat:
+    gain_msat = gain() if updates else None
+    if gain_msat is not None and gain_msat < parameters.least_gain_msat:
         least = round(parameters.least_gain_msat)
         why = reason("small_gain", **both, gain_msat=round(gain_msat, 1), needed_msat=least)
         return Gossip(False, why)

@@ -88,10 +88,11 @@ def judge(
     if hold is not None and left_s > 0.0 and not ordered:
         return Judged("none", _held_reason(hold, state, left_s))
     emergency = _emergency(context, draft, seen, wanted, hold, broken)
-    # Worked out only where it is asked for: most channels keep their fee.
-    guarded = wanted.ppm > seen.ppm and draft.guard_ppm >= wanted.ppm - 1
-    asked = wanted.ppm != seen.ppm and not guarded
-    gain_msat = _gain_msat(context, seen, wanted) if asked else None
+
+    def gain_msat() -> float | None:
+        guarded = wanted.ppm > seen.ppm and draft.guard_ppm >= wanted.ppm - 1
+        return None if guarded else _gain_msat(context, seen, wanted)
+
     weighed = gossip.weigh(seen, wanted, emergency, len(state.updates_s), gain_msat, p)
     return Judged("set" if weighed.broadcast else "none", weighed.reason)
 
@@ -116,8 +117,10 @@ def breaks_policy(context: Context, seen: Fee) -> bool:
 
 def _outside(draft: Draft, context: Context, seen: Fee) -> bool:
     """Whether the fee in force is outside of bounds other than those that follow the price."""
-    limits, fixed = context.limits(), context.limits(moving=False)
     floor, ceiling = draft.floor_ppm, draft.ceiling_ppm
+    if floor <= seen.ppm <= ceiling:
+        return False
+    limits, fixed = context.limits(), context.limits(moving=False)
     if floor == limits.floor_ppm:
         floor = fixed.floor_ppm if limits.floor_ppm >= fixed.floor_ppm else 0
     if ceiling == limits.ceiling_ppm:

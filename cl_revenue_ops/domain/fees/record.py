@@ -154,7 +154,7 @@ def _word(value: object) -> None:
 
 
 def _reason(why: Reason) -> dict[str, Any]:
-    return {"code": why.code, "numbers": dict(why.numbers)}
+    return {"code": why.code, "numbers": why.numbers}
 
 
 def _facts(values: Mapping[str, Any]) -> ChannelFacts:
@@ -179,14 +179,11 @@ def _facts(values: Mapping[str, Any]) -> ChannelFacts:
 def _market(values: Mapping[str, Any]) -> Market:
     """Price again from what was recorded; the recorded price itself is not looked at."""
     worth, held = values["worth"], values["held"]
-    belief: dict[str, Any] = {
-        key: tuple(v) if isinstance(v, list) else v for key, v in worth["belief"].items()
-    }
     surprise = worth["surprise"]
     told = Worth(
         **{
             **worth,
-            "belief": Belief(**belief),
+            "belief": Belief.of(**worth["belief"]),
             "surprise": None if surprise is None else Surprise(**surprise),
         }
     )

@@ -192,7 +192,7 @@ def difference_msat(record: Mapping[str, Any], ppm: int, days: float) -> Interva
         net, size = worth["own_ppm"] - worth["entering_ppm"], worth["size_msat"]
         other = effective_log_fee(ppm, record["wanted"]["base_msat"], size)
         stands = effective_log_fee(seen["ppm"], seen["base_msat"], size)
-        each, weight, sd = _by_cell(_belief(worth["belief"]), other, stands, net)
+        each, weight, sd = _by_cell(Belief.of(**worth["belief"]), other, stands, net)
     except (ValueError, TypeError, KeyError, IndexError):
         return None
     each = each * days / 1e6
@@ -204,26 +204,18 @@ def difference_msat(record: Mapping[str, Any], ppm: int, days: float) -> Interva
     return Interval(low, float(weight @ each), high)
 
 
-def _belief(told: Mapping[str, Any]) -> Belief:
-    places, weights, rates, known = (
-        tuple(told[name]) for name in ("places", "weights", "rates", "known")
-    )
-    return Belief(places, weights, rates, told["shape"], known)
-
-
 def _by_cell(
     held: Belief, wanted: float, seen: float, net_ppm: float
 ) -> tuple[FloatArray, FloatArray, float]:
     """Each cell's difference (ppm x msat a day) between two fees (ln ppm), the cells' weights,
     and the spread within a cell in the log.
     """
-    if held.known:
+    if held.is_sure:
         at = [float(np.interp(fee, LOG_FEES, held.known)) for fee in (wanted, seen)]
         gain = at[0] * (math.exp(wanted) - net_ppm) - at[1] * (math.exp(seen) - net_ppm)
         return np.array([gain]), np.array([1.0]), 0.0
-    price = CELL_LOG_PRICE[list(held.places)]
-    steep = CELL_STEEPNESS[list(held.places)]
-    rate, weight = np.array(held.rates), np.array(held.weights)
+    price, steep = CELL_LOG_PRICE[held.places], CELL_STEEPNESS[held.places]
+    rate, weight = held.rates, held.weights
 
     def earned(fee: float) -> FloatArray:
         kept: FloatArray = rate / (1.0 + np.exp(steep * (fee - price)))

@@ -127,12 +127,12 @@ def thompson_stage(context: Context, draft: Draft) -> Ruling:
         "entering_ppm": round(worth.entering_ppm, 1),
     }
     if asked < draft.guard_ppm:
-        guarded = draft._replace(asked_ppm=draft.guard_ppm)
+        guarded = draft.asking(draft.guard_ppm)
         why = reason("draw_below_guard", **shown, guard_ppm=round(draft.guard_ppm, 1))
         return Ruling(guarded, False, why)
     alpha, sd = round(priced.alpha, 2), round(priced.sd, 2)
     why = reason("drawn", **shown, alpha=alpha, sd=sd, z=round(priced.draw.z, 2))
-    return Ruling(draft._replace(asked_ppm=asked), True, why)
+    return Ruling(draft.asking(asked), True, why)
 
 
 def _first_price(context: Context, draft: Draft) -> Ruling:
@@ -140,12 +140,12 @@ def _first_price(context: Context, draft: Draft) -> Ruling:
     shown = round(price, 1)
     if price < draft.guard_ppm:
         why = reason("price_below_guard", guard_ppm=round(draft.guard_ppm, 1), price_ppm=shown)
-        return Ruling(draft._replace(asked_ppm=draft.guard_ppm), False, why)
+        return Ruling(draft.asking(draft.guard_ppm), False, why)
     if prior is None:
         why = reason("price_found", price_ppm=shown)
     else:
         why = reason("price_of_quotes", price_ppm=shown, quotes=prior.quotes, spread=prior.spread)
-    return Ruling(draft._replace(asked_ppm=price), True, why)
+    return Ruling(draft.asking(price), True, why)
 
 
 def aimd_stage(context: Context, draft: Draft) -> Ruling:
@@ -159,7 +159,7 @@ def aimd_stage(context: Context, draft: Draft) -> Ruling:
     why = reason(
         "counts_improbably_low", multiplier=round(market.multiplier, 3), ppm=round(lowered, 1)
     )
-    return Ruling(draft._replace(asked_ppm=lowered), lowered < draft.asked_ppm, why)
+    return Ruling(draft.asking(lowered), lowered < draft.asked_ppm, why)
 
 
 def vegas_stage(context: Context, draft: Draft) -> Ruling:
@@ -190,7 +190,7 @@ def vegas_stage(context: Context, draft: Draft) -> Ruling:
 def bounds_stage(context: Context, draft: Draft) -> Ruling:
     """From here on the fee is an integer between floor and ceiling."""
     ppm, asked = draft.ppm, round(draft.asked_ppm, 1)
-    held = draft._replace(asked_ppm=float(ppm))
+    held = draft.asking(float(ppm))
     if math.floor(draft.asked_ppm + 0.5) < draft.floor_ppm:
         why = reason("raised_to_floor", asked_ppm=asked, floor_ppm=draft.floor_ppm)
         return Ruling(held, True, why)

@@ -100,23 +100,31 @@ TEMPLATES: Mapping[str, str] = {
 
 
 class Reason(NamedTuple):
-    """A machine code and the numbers that its sentence is made of, in a fixed order."""
+    """A machine code and the numbers that its sentence is made of, by name in a fixed order."""
 
     code: str
-    numbers: tuple[tuple[str, Number], ...] = ()
+    numbers: Mapping[str, Number]
 
     @property
     def text(self) -> str:
         """The plain words."""
-        return TEMPLATES[self.code].format(**dict(self.numbers))
+        return TEMPLATES[self.code].format(**self.numbers)
 
 
 def reason(code: str, **numbers: Number) -> Reason:
     """Return a Reason; raise KeyError for a code without words or a number that they lack."""
-    missing = _needed(code).difference(numbers)
-    if missing:
+    return _told(code, numbers) if numbers else _plain(code)
+
+
+@cache
+def _plain(code: str) -> Reason:
+    return _told(code, {})
+
+
+def _told(code: str, numbers: Mapping[str, Number]) -> Reason:
+    if missing := _needed(code).difference(numbers):
         raise KeyError(f"{code} lacks {sorted(missing)}")
-    return Reason(code, tuple(numbers.items()))
+    return Reason(code, numbers)
 
 
 @cache
