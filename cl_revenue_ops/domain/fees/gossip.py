@@ -49,10 +49,8 @@ def weigh(
         return Gossip(False, reason("base_waits", ppm=seen.ppm, base_msat=wanted.base_msat))
     change = abs(wanted.ppm - seen.ppm) / seen.ppm if seen.ppm else 1.0
     both = {"seen_ppm": seen.ppm, "ppm": wanted.ppm}
-    needed = percent(parameters.hysteresis)
-    shown = {**both, "change_pct": percent(change), "needed_pct": needed}
     if change < parameters.hysteresis and seen.ppm:
-        return Gossip(False, reason("small_change", **shown))
+        return Gossip(False, reason("small_change", **both, **_sizes(change, parameters)))
     if updates >= parameters.fee_updates_per_day:
         return Gossip(False, reason("budget_spent", **both, updates=updates))
     gain_msat = gain() if updates else None
@@ -60,4 +58,8 @@ def weigh(
         least = round(parameters.least_gain_msat)
         why = reason("small_gain", **both, gain_msat=round(gain_msat, 1), needed_msat=least)
         return Gossip(False, why)
-    return Gossip(True, reason("worth_gossip", **shown))
+    return Gossip(True, reason("worth_gossip", **both, **_sizes(change, parameters)))
+
+
+def _sizes(change: float, parameters: FeeParameters) -> dict[str, float]:
+    return {"change_pct": percent(change), "needed_pct": percent(parameters.hysteresis)}
