@@ -115,6 +115,8 @@ def test_what_was_let_go_is_not_taken_in_again(
     left = numbers(base)
     reader = SqliteForwardStore(base, RevocableLease()) if again else store
     assert reader.ingest(rows, authoritative=authoritative) == state
+    # A page of nothing else than rows that went.
+    assert reader.ingest(rows[1::2], authoritative=authoritative) == state
     waiting = [row._replace(status=OFFERED) for row in rows]
     assert reader.ingest(waiting, authoritative=authoritative) == state
     assert numbers(base) == left
@@ -140,6 +142,16 @@ def test_what_was_open_when_others_went_is_counted_when_it_fails(
     state = store.ingest([rows[3]], authoritative=True)
     assert (state.offered, state.failed) == (0, 20)
     require_books(store, base.place().path, rows)
+
+
+def test_what_was_open_when_others_went_is_still_brought_up_to_date(
+    store: SqliteForwardStore,
+) -> None:
+    waiting = one(3)._replace(status=OFFERED)
+    store.ingest([waiting._replace(out_scid=None), *many(3), one(5)], authoritative=True)
+    store.let_go(0, 4, at_s(99), at_s(99))
+    assert store.ingest([waiting], authoritative=True).offered == 1
+    assert store.open_forwards(9) == (waiting,)
 
 
 def test_a_failure_that_went_does_not_hide_a_settled_forward(

@@ -145,7 +145,7 @@ def test_a_channel_that_is_none_of_ours_gets_no_totals(
 
 
 @pytest.mark.parametrize("name", ["in_msat", "out_msat", "fee_msat"])
-@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("count", [0, 1, 20])
 def test_a_sum_that_cannot_be_stored_is_refused_whole(
     store: SqliteForwardStore, base: Database, name: str, count: int
 ) -> None:
@@ -156,6 +156,18 @@ def test_a_sum_that_cannot_be_stored_is_refused_whole(
         store.ingest([*forwards(0, count), second], authoritative=True)
     assert store.load() == before
     assert len(log_of(base.place().path)) == 1
+
+
+def test_a_page_that_was_refused_leaves_no_scid_behind(
+    store: SqliteForwardStore, base: Database
+) -> None:
+    rows = [forward(n, in_scid=f"{n}x1x1", out_scid=f"{n}x2x2") for n in range(4)]
+    with pytest.raises(ValueError, match="cannot be stored"):
+        store.ingest([rows[0], forward(9, in_msat=2**63)], authoritative=True)
+    for row in (rows[1], rows[0], *rows[2:]):
+        store.ingest([row], authoritative=True)
+    assert {row[1:] for row in log_of(base.place().path)} == {row[:11] for row in rows}
+    require_books(store, base.place().path, rows)
 
 
 def test_too_long_a_window_of_failures_is_refused(store: SqliteForwardStore) -> None:
