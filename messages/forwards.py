@@ -150,7 +150,7 @@ class ReadForwardTotals(Command):
 @dataclass(frozen=True)
 class ReadForwardFailures(Command):
     """To the Accountant: failed forwards by scid and failcode, from `from_hour` to before
-    `until_hour` (hours since 1970), 31 days at most.
+    `until_hour` (hours since 1970), 7 days at most.
     """
 
     from_hour: int

@@ -11,7 +11,7 @@ from cl_revenue_ops.storage.forward_rows import Compact, out_msat_of
 from cl_revenue_ops.storage.forward_schema import BLOCK_DAYS, LIFETIME
 from messages.forwards import FailureCount, ForwardFailures, ForwardTotals, ScidTotals
 
-MOST_FAILURE_HOURS = 31 * 24
+MOST_FAILURE_HOURS = 7 * 24
 
 _SUMS = (
     "settled_in",

@@ -104,7 +104,7 @@ def require_books(store: SqliteForwardStore, path: Path, rows: Iterable[Forward]
         for end in (begin, begin + 1, begin + 9, begin + 33, 10**7):
             assert store.totals(begin, end).scids == totals_of(rows, begin, end), (begin, end)
         assert store.totals(begin, None).scids == totals_of(rows, begin)
-        hours = (begin + 1) * 24 + 5, (begin + 20) * 24
+        hours = (begin + 1) * 24 + 5, (begin + 7) * 24
         assert list(store.failures(*hours).counts) == failures_of(rows, *hours)
     state = store.load()
     assert state.settled == sum(row.settled_out for row in told.scids)

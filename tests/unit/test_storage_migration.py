@@ -127,6 +127,18 @@ def test_any_rows_come_over_exactly(rows: list[Forward]) -> None:
         require_carried_over(Path(name), rows)
 
 
+def test_numbers_of_rows_stay_what_they_were(tmp_path: Path) -> None:
+    path = write_fourth(tmp_path, ODD)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM forward_log WHERE seq IN (1, 4, 5)")
+        connection.commit()
+    before = log_of(path)
+    with opened(tmp_path, migrations=FIFTH) as base:
+        assert log_of(path) == before
+        store = SqliteForwardStore(base, RevocableLease())
+        assert store.ingest([forward(500)], authoritative=True).log_seq == len(ODD) + 1
+
+
 def test_a_kept_copy_has_the_former_schema(tmp_path: Path) -> None:
     path = write_fourth(tmp_path, ODD)
     before = everything(path)
