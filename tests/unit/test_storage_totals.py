@@ -164,6 +164,12 @@ def test_a_page_that_was_refused_leaves_no_scid_behind(
     rows = [forward(n, in_scid=f"{n}x1x1", out_scid=f"{n}x2x2") for n in range(4)]
     with pytest.raises(ValueError, match="cannot be stored"):
         store.ingest([rows[0], forward(9, in_msat=2**63)], authoritative=True)
+    lease = RevocableLease()
+    store = SqliteForwardStore(base, lease)
+    lease.on_effect = lease.revoke
+    with pytest.raises(StaleGeneration):  # as a commit may fail on a full disk
+        store.ingest([rows[0]], authoritative=True)
+    lease.revoked, lease.on_effect = False, lambda: None
     for row in (rows[1], rows[0], *rows[2:]):
         store.ingest([row], authoritative=True)
     assert {row[1:] for row in log_of(base.place().path)} == {row[:11] for row in rows}
