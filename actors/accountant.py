@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from actors.base import HouseActor, handles
+from actors.forward_retention import ForwardRetention
+from cl_revenue_ops.config import Config
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import ForwardStore, IngestState
 from cl_revenue_ops.runtime.actor import Context
@@ -10,13 +12,16 @@ from messages.base import Answer, Command, Refusal
 from messages.forwards import (
     CatchUpTick,
     CatchUpWanted,
+    ForgetTick,
     ForwardIndexes,
     ForwardPage,
     ForwardSeen,
     ReadEarnings,
+    ReadForwardFailures,
     ReadForwardIndexes,
     ReadForwardLog,
     ReadForwards,
+    ReadForwardTotals,
 )
 
 READER = "node-reader"
@@ -40,6 +45,7 @@ class Accountant(HouseActor):
         self._store = store
         self._identity = identity
         self._state: IngestState
+        self._retention = ForwardRetention(context, store)
         self._open_call: str | None = None
         self._calls = 0
         self._index = "created"
@@ -57,7 +63,13 @@ class Accountant(HouseActor):
         self._store.open(who.node_id, who.network)
         self._state = self._store.load()
         self.context.tell(self.context.address, CatchUpWanted("start"))
+        self._retention.begin()
         self._show()
+
+    def configured(self, old: Config, new: Config) -> None:
+        self._retention.keep_days(
+            new.failed_forward_retention_days, new.settled_forward_retention_days
+        )
 
     # -- hints and consumers ------------------------------------------------------------------
 
@@ -69,6 +81,8 @@ class Accountant(HouseActor):
 
     @handles(ReadForwardLog)
     def _read_log(self, message: ReadForwardLog) -> None:
+        if message.stored_seq is not None:
+            self._retention.read_up_to(message.reply_to, message.stored_seq)
         page = self._store.read_log(message.after_seq, message.limit, message.not_before_s)
         self.answer(message, page)
 
@@ -76,6 +90,23 @@ class Accountant(HouseActor):
     def _read_earnings(self, message: ReadEarnings) -> None:
         page = self._store.earnings(message.after_seq, message.from_s, message.mid_s, message.end_s)
         self.answer(message, page)
+
+    @handles(ReadForwardTotals)
+    def _read_totals(self, message: ReadForwardTotals) -> None:
+        self.answer(message, self._store.totals(message.from_day, message.until_day))
+
+    @handles(ReadForwardFailures)
+    def _read_failures(self, message: ReadForwardFailures) -> None:
+        try:
+            found = self._store.failures(message.from_hour, message.until_hour)
+        except ValueError as error:
+            self.refuse(message, str(error), invalid=True)
+        else:
+            self.answer(message, found)
+
+    @handles(ForgetTick)
+    def _forget(self, message: ForgetTick) -> None:
+        self._retention.step()
 
     # -- catching up with the node ------------------------------------------------------------
 
@@ -95,6 +126,7 @@ class Accountant(HouseActor):
             self._again = True
             return
         self._again = False
+        self._retention.catch_up_begins(self._state.log_seq)
         self._ask(ReadForwardIndexes, SILENCE_S)
 
     def _ask(self, kind: type[Command], patience_s: float, **fields: object) -> None:
@@ -181,6 +213,7 @@ class Accountant(HouseActor):
         self._open_call = None
         self._trouble = None
         self._caught_up_at_s = self.now()
+        self._retention.caught_up()
         if not self._state.caught_up_once:
             self._state = self._store.ingest((), authoritative=True, caught_up=True)
             self.context.log.info(f"caught up with {self._state.log_seq} forwards of the node")

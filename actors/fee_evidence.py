@@ -27,10 +27,11 @@ class FeeEvidence:
         self.step: str | None = None
         self.rows: list[LoggedForward] = []
         self.cursor = 0
+        self._stored = 0
 
     def begin(self, cursor: int) -> None:
-        """Start reading after `cursor`."""
-        self.rows, self.cursor = [], cursor
+        """Start reading after `cursor`, which is the one on the disk."""
+        self.rows, self.cursor, self._stored = [], cursor, cursor
         self._ask()
 
     def _ask(self) -> None:
@@ -43,7 +44,13 @@ class FeeEvidence:
         context.tell(
             ACCOUNTANT,
             ReadForwardLog(
-                self.step, context.address, deadline_s, self.cursor, PAGE_ROWS, oldest_s
+                self.step,
+                context.address,
+                deadline_s,
+                self.cursor,
+                PAGE_ROWS,
+                oldest_s,
+                self._stored,
             ),
         )
 

@@ -203,6 +203,7 @@ class FlowAnalyzer(HouseActor):
             analysis.cursor,
             PAGE_ROWS,
             analysis.now_s - self.config.flow_window_days * DAY_S,
+            self._cursor,
         )
         context.tell(ACCOUNTANT, command)
 

@@ -1,10 +1,10 @@
-"""How the PolicyEngine gathers a week of evidence and turns it into suggestions, page by page."""
+"""How the PolicyEngine gathers a week of evidence and turns it into suggestions."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from actors.policy_costs import CostReading
 from cl_revenue_ops.domain.channels import by_scid
@@ -17,7 +17,7 @@ from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.channels import ChannelEntry, ChannelSnapshot
 from messages.flow import ChannelFlow, FlowReport
-from messages.forwards import SETTLED, ForwardLogPage, LoggedForward, ReadForwardLog
+from messages.forwards import ForwardTotals, ReadForwardTotals, ScidTotals
 from messages.policies import PeerPolicy, SuggestPolicies
 
 ACCOUNTANT = "accountant"
@@ -25,55 +25,42 @@ BUSY = "suggestions are being made already; try again in a moment"
 NO_EVIDENCE = "the channels have not been analysed yet; try again in a few minutes"
 
 
-PAGE_ROWS = 1_000
+DAY_S = 86_400
 
 
 @dataclass
 class _Sums:
-    """What came and left by one scid within the window; fees are those of the forwards."""
+    """What came and left by one channel within the window; fees are those of the forwards."""
 
     earned_msat: int = 0
     brought_msat: int = 0
     forwards_out: int = 0
     forwards_in: int = 0
 
-    def add(self, other: _Sums) -> None:
-        self.earned_msat += other.earned_msat
-        self.brought_msat += other.brought_msat
-        self.forwards_out += other.forwards_out
-        self.forwards_in += other.forwards_in
+    def add(self, totals: ScidTotals) -> None:
+        self.earned_msat += totals.out_fees_msat
+        self.brought_msat += totals.in_fees_msat
+        self.forwards_out += totals.settled_out
+        self.forwards_in += totals.settled_in
 
 
 @dataclass
 class _Open:
-    """A call under way: the log of the window is added up by scid, page by page, then the costs.
+    """A call under way: the Accountant's sums of the window are asked for, then the costs.
 
-    `spent` is the reading of the costs, None until the log is read.
+    `spent` is the reading of the costs, None until the sums are known.
     """
 
     asked: SuggestPolicies
     at_s: float
-    seq: int
-    step: str = ""
-    forwards: int = 0
+    step: str
+    totals: ForwardTotals | None = None
     spent: CostReading | None = None
-    sums: dict[str, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
-
-    def count(self, row: LoggedForward) -> None:
-        if row.status != SETTLED or row.at_s > self.at_s:
-            return
-        self.forwards += 1
-        fee_msat = row.fee_msat or 0
-        into, out = self.sums[row.in_scid], self.sums[row.out_scid or ""]
-        into.forwards_in += 1
-        into.brought_msat += fee_msat
-        out.forwards_out += 1
-        out.earned_msat += fee_msat
 
 
 class PolicyAdvice:
-    """One call at a time, a page of the log a step. Without an answer the caller's time runs out;
-    only for rebalance costs it is not waited that long, because the rest is of use without them.
+    """One call at a time. Without an answer the caller's time runs out; only for rebalance costs it
+    is not waited that long, because the rest is of use without them.
 
     How long channels have been idle is kept beside it with every report on flow; a mark that could
     not be stored is stored with the next report.
@@ -88,8 +75,6 @@ class PolicyAdvice:
         self._stored: dict[str, IdleMark] = {}
         self._steps = 0
         self._open: _Open | None = None
-        # All forwards up to this number were from before this time.
-        self._old: tuple[int, float] = (0, 0.0)
 
     def recover(self) -> None:
         """Read the marks; blocks on the store. A torn one is left out and told."""
@@ -129,25 +114,17 @@ class PolicyAdvice:
         elif not self._entries or not self._flows:
             tell(asked.reply_to, Refusal(asked.call_id, NO_EVIDENCE))
         else:
-            now_s = clock.now()
-            seq, before_s = self._old
-            self._open = _Open(asked, now_s, seq if now_s - suggest.WINDOW_S >= before_s else 0)
-            self._ask(self._open)
+            self._ask(asked, clock.now())
 
-    def _ask(self, work: _Open) -> None:
+    def _ask(self, asked: SuggestPolicies, now_s: float) -> None:
+        """Ask for the last whole days of the window and today so far."""
         context = self._context
         self._steps += 1
-        work.step = f"advice {context.generation}.{self._steps}"
+        step = f"advice {context.generation}.{self._steps}"
+        from_day = int(now_s) // DAY_S - suggest.WINDOW_DAYS
+        self._open = _Open(asked, now_s, step)
         context.tell(
-            ACCOUNTANT,
-            ReadForwardLog(
-                work.step,
-                context.address,
-                work.asked.deadline_s,
-                work.seq,
-                PAGE_ROWS,
-                work.at_s - suggest.WINDOW_S,
-            ),
+            ACCOUNTANT, ReadForwardTotals(step, context.address, asked.deadline_s, from_day)
         )
 
     def take(self, reply: Answer | Refusal, policies: Mapping[str, PeerPolicy]) -> bool:
@@ -168,16 +145,8 @@ class PolicyAdvice:
             self._open = None
             self._context.tell(asked.reply_to, Refusal(asked.call_id, reply.reason))
             return True
-        page = reply.result
-        assert isinstance(page, ForwardLogPage)
-        for row in page.rows:
-            work.count(row)
-        work.seq = page.next_seq
-        if not work.forwards and not page.rows:
-            self._old = page.next_seq, work.at_s - suggest.WINDOW_S
-        if not page.last:
-            self._ask(work)
-            return True
+        assert isinstance(reply.result, ForwardTotals)
+        work.totals = reply.result
         since_s = work.at_s - suggest.WINDOW_S
         work.spent = CostReading(self._context, work.step, since_s, work.at_s, asked.deadline_s)
         return True
@@ -190,13 +159,18 @@ class PolicyAdvice:
 
     def _close(self, work: _Open, spent: Costs, policies: Mapping[str, PeerPolicy]) -> None:
         self._open = None
-        told = self._told(work, spent, policies)
+        assert work.totals is not None
+        told = self._told(work.at_s, work.totals, spent, policies)
         self._context.tell(work.asked.reply_to, Answer(work.asked.call_id, told))
 
     def _told(
-        self, work: _Open, spent: Costs, policies: Mapping[str, PeerPolicy]
+        self,
+        at_s: float,
+        totals: ForwardTotals,
+        spent: Costs,
+        policies: Mapping[str, PeerPolicy],
     ) -> dict[str, object]:
-        peers = self._evidence(work, spent)
+        peers = self._evidence(at_s, totals, spent)
         rows = [
             suggest.shown(found, policies.get(found.peer_id, PeerPolicy(found.peer_id)))
             for found in suggest.suggestions(peers, policies)
@@ -205,29 +179,29 @@ class PolicyAdvice:
             "status": "success",
             "suggestions": rows,
             "count": len(rows),
-            "generated_at": int(work.at_s),
+            "generated_at": int(at_s),
             "evidence": {
                 "window_days": suggest.WINDOW_DAYS,
                 "peers": len(peers),
                 "peers_watched_long_enough": sum(map(suggest.enough, peers)),
-                "forwards_in_window": work.forwards,
-                **costs.figures(spent, work.at_s),
+                "forwards_in_window": sum(row.settled_in for row in totals.scids),
+                **costs.figures(spent, at_s),
             },
             "message": "nothing was changed; each command applies one suggestion",
         }
 
-    def _evidence(self, work: _Open, spent: Costs) -> list[PeerEvidence]:
+    def _evidence(self, at_s: float, totals: ForwardTotals, spent: Costs) -> list[PeerEvidence]:
         """What is known of each peer that has an open channel whose flow was analysed."""
         by_channel: dict[str, _Sums] = defaultdict(_Sums)
         owners = by_scid(self._entries)
-        for scid, sums in work.sums.items():
-            by_channel[owners.get(scid, "")].add(sums)
+        for row in totals.scids:
+            by_channel[owners.get(row.scid, "")].add(row)
         by_peer: dict[str, list[ChannelEvidence]] = defaultdict(list)
         for entry in self._entries:
             flow = self._flows.get(entry.channel_id)
             if not entry.closed and flow is not None:
                 by_peer[entry.peer_id].append(
-                    self._of_channel(entry, flow, work.at_s, by_channel[entry.channel_id])
+                    self._of_channel(entry, flow, at_s, by_channel[entry.channel_id])
                 )
         cost_msat = spent.by_channel()
         return [

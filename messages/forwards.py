@@ -109,12 +109,14 @@ class ForwardPage(NamedTuple):
 class ReadForwardLog(Command):
     """To the Accountant: at most `limit` log rows with seq above `after_seq`, oldest first.
 
-    Rows that resolved before `not_before_s` are skipped, not returned.
+    Rows that resolved before `not_before_s` are skipped, not returned. `stored_seq` is the cursor
+    that the reader has on the disk, None for one that keeps none: rows after it are not let go.
     """
 
     after_seq: int
     limit: int
     not_before_s: float = 0.0
+    stored_seq: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,79 @@ class ReadEarnings(Command):
     end_s: float
 
 
+@dataclass(frozen=True)
+class ForgetTick(Tick):
+    """Time to let go of old log rows, or to go on with it."""
+
+
+@dataclass(frozen=True)
+class ReadForwardTotals(Command):
+    """To the Accountant: what went over each scid from `from_day` to before `until_day`.
+
+    Days are those of UTC since 1970, `until_day` None means up to now. Retention changes nothing.
+    """
+
+    from_day: int = 0
+    until_day: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadForwardFailures(Command):
+    """To the Accountant: failed forwards by scid and failcode, from `from_hour` to before
+    `until_hour` (hours since 1970), 7 days at most.
+    """
+
+    from_hour: int
+    until_hour: int
+
+
+class ScidTotals(NamedTuple):
+    """What went over a scid; amounts are those of settled forwards.
+
+    It came in by it (`settled_in`, `in_msat`, and the fees earned elsewhere by it), or it left
+    by it (`settled_out`, `out_msat`, and the fees that it earned). Each forward stands once on
+    either side, so one side alone may be added up. The scid '' is for forwards that were to
+    leave by no channel, or by one that the node does not know.
+    """
+
+    scid: str
+    settled_in: int
+    in_msat: int
+    in_fees_msat: int
+    settled_out: int
+    out_msat: int
+    out_fees_msat: int
+    failed_in: int
+    local_failed_in: int
+    failed_out: int
+    local_failed_out: int
+
+
+class ForwardTotals(NamedTuple):
+    """Sums by scid; `first_day` and `last_day` are those of all totals, None before any."""
+
+    scids: tuple[ScidTotals, ...]
+    first_day: int | None
+    last_day: int | None
+
+
+class FailureCount(NamedTuple):
+    """How many forwards with this failcode came in, or were to leave, by a scid ('' as above)."""
+
+    scid: str
+    failcode: int | None
+    failed_in: int
+    local_failed_in: int
+    failed_out: int
+    local_failed_out: int
+
+
+class ForwardFailures(NamedTuple):
+    """Counts in the order of scid and failcode."""
+
+    counts: tuple[FailureCount, ...]
+
+
 class Earned(NamedTuple):
     """Fees of settled forwards that left by a scid, before and after a point in time."""
 
@@ -140,7 +215,8 @@ class Earned(NamedTuple):
 class EarningsPage(NamedTuple):
     """Sums over a stretch of the log; `next_seq` is the new cursor, `last` that nothing follows.
 
-    `begins_s` is when the log's first forward was received, None while there is none.
+    `begins_s` is since when the log has all settled forwards: when its first one was received, or
+    the age at which they are let go. None while there is none.
     """
 
     earned: tuple[Earned, ...]

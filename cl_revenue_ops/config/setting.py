@@ -37,6 +37,7 @@ class Owner:
 
 
 HOUSE = Owner("the house", True)
+ACCOUNTANT = Owner("Accountant", True)
 FLOW_ANALYZER = Owner("FlowAnalyzer", True)
 FEE_CONTROLLER = Owner("FeeController", True)
 PRICE_LEARNING = Owner("price learning", True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cl_revenue_ops.config.setting import (
+    ACCOUNTANT,
     CLBOSS,
     FEE_CONTROLLER,
     FLOW_ANALYZER,
@@ -167,6 +168,13 @@ _CLBOSS = _group(
             "Tell CLBoss which peers it shall leave alone; false takes back what it was told of"
             " peers managed here, and asks nothing after that"),
 )
+_BOOKS = _group(
+    "Accounting Settings",
+    _whole("failed-forward-retention-days", 30, (0, 3650), "days", ACCOUNTANT,
+           "Time for which each failed forward is kept, 0 for ever; they stay counted"),
+    _whole("settled-forward-retention-days", 0, (0, 3650), "days", ACCOUNTANT,
+           "Time for which each settled forward is kept, 0 for ever; all totals stay"),
+)
 _RPC = _group(
     "RPC Settings",
     _whole("rpc-timeout-seconds", 15, (1, 300), "seconds", HOUSE,
@@ -185,6 +193,7 @@ SETTINGS: tuple[Setting, ...] = (
     *_REPUTATION,
     *_HIVE,
     *_CLBOSS,
+    *_BOOKS,
     *_RPC,
 )
 """Every setting, in the order of the documentation."""

@@ -52,6 +52,8 @@ class Config:
     hive_fee_ppm: int
     hive_rebalance_tolerance: int
     clboss_enabled: bool
+    failed_forward_retention_days: int
+    settled_forward_retention_days: int
     rpc_timeout_seconds: int
     rpc_circuit_breaker_seconds: int
 

@@ -53,6 +53,7 @@ from cl_revenue_ops.ports.stores import (
     FlowStore,
     ForwardStore,
     IngestState,
+    LetGo,
     SettingsStore,
     Store,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "IgnoreOrder",
     "IngestState",
     "Lease",
+    "LetGo",
     "Log",
     "MalformedReply",
     "Node",

@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from messages.channels import ChannelEntry
-from messages.forwards import EarningsPage, Forward, ForwardLogPage
+from messages.forwards import (
+    EarningsPage,
+    Forward,
+    ForwardFailures,
+    ForwardLogPage,
+    ForwardTotals,
+)
 
 
 class Store(Protocol):
@@ -65,8 +71,18 @@ class IngestState(NamedTuple):
     caught_up_once: bool
 
 
+class LetGo(NamedTuple):
+    """A step through the log: where the next begins, how many rows went, and the first row that
+    stays for its youth alone (None where there is none).
+    """
+
+    next_seq: int
+    rows: int
+    young_seq: int | None
+
+
 class ForwardStore(Store, Protocol):
-    """The forward log and its cursors."""
+    """The forward log, its cursors and its totals."""
 
     def load(self) -> IngestState: ...
 
@@ -84,8 +100,28 @@ class ForwardStore(Store, Protocol):
         A row is known by (in_scid, in_htlc_id). An offered row waits in its own table until it
         is resolved; a resolved row is appended to the log with the next seq and counted in the
         totals. Resolved never goes back to offered. Where a stored resolved row differs,
-        `authoritative` rows (from listforwards) correct it and the totals; hints do not.
+        `authoritative` rows (from listforwards) correct it and the totals; hints do not. A row
+        that was let go is neither taken in nor counted again.
         """
+        ...
+
+    def let_go(
+        self, after_seq: int, up_to_seq: int, failed_before_s: float, settled_before_s: float
+    ) -> LetGo:
+        """Drop rows with a seq up to `up_to_seq` that resolved before these times (0: none).
+
+        Looks at a bounded number of rows after `after_seq`. Totals stay. All forwards that the
+        node listed when the row `up_to_seq` was logged have to be in the books: that is how a
+        dropped row is known where the node shows it again.
+        """
+        ...
+
+    def totals(self, from_day: int, until_day: int | None) -> ForwardTotals:
+        """Sums by scid over days; see messages.ReadForwardTotals. Never reads the log."""
+        ...
+
+    def failures(self, from_hour: int, until_hour: int) -> ForwardFailures:
+        """See messages.ReadForwardFailures; ValueError for more than 7 days."""
         ...
 
     def read_log(self, after_seq: int, limit: int, not_before_s: float) -> ForwardLogPage: ...

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 from typing import Any
 
-from cl_revenue_ops.ports import IngestState
+from cl_revenue_ops.ports import IngestState, Lease, LetGo
+from cl_revenue_ops.storage import forward_totals
+from cl_revenue_ops.storage.database import Database
+from cl_revenue_ops.storage.forward_intake import (
+    OPEN_COLUMNS,
+    Intake,
+    parted,
+    take_offered,
+    take_resolved,
+)
+from cl_revenue_ops.storage.forward_rows import Scid, Scids
+from cl_revenue_ops.storage.forward_schema import STATUS_NUMBERS
 from cl_revenue_ops.storage.repository import Repository
 from messages.forwards import (
-    FAILED,
-    LOCAL_FAILED,
-    OFFERED,
     SETTLED,
     Earned,
     EarningsPage,
     Forward,
+    ForwardFailures,
     ForwardLogPage,
+    ForwardTotals,
     LoggedForward,
 )
 
@@ -25,67 +34,36 @@ from messages.forwards import (
 MOST_ROWS = 10_000
 MOST_SCANNED = 20_000
 MOST_SUMMED = 100_000
+MOST_SWEPT = 1_000
 
-_RESOLVED = frozenset({SETTLED, FAILED, LOCAL_FAILED})
+_SETTLED = STATUS_NUMBERS[SETTLED]
 
-# Below this many rows one look-up each is cheaper than trying them all at once.
-_FEW = 8
-
-_COLUMNS = (
-    "in_scid, in_htlc_id, out_scid, in_msat, out_msat, fee_msat, status,"
-    " received_at_s, resolved_at_s, failcode, created_index"
-)
-_APPEND = (
-    f"INSERT INTO forward_log ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
-    " ON CONFLICT (in_scid, in_htlc_id) DO NOTHING"
-)
-_FIND = f"SELECT {_COLUMNS} FROM forward_log WHERE in_scid = ? AND in_htlc_id = ?"
-_CORRECT = (
-    "UPDATE forward_log SET out_scid = ?3, in_msat = ?4, out_msat = ?5, fee_msat = ?6,"
-    " status = ?7, received_at_s = ?8, resolved_at_s = ?9, failcode = ?10, created_index = ?11"
-    " WHERE in_scid = ?1 AND in_htlc_id = ?2"
-)
-_OPEN = (
-    f"INSERT INTO forward_open ({_COLUMNS}, updated_index) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-    " ON CONFLICT (in_scid, in_htlc_id) DO NOTHING"
-)
-_REOPEN = f"REPLACE INTO forward_open ({_COLUMNS}, updated_index) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-_CLOSE = "DELETE FROM forward_open WHERE in_scid = ? AND in_htlc_id = ?"
-
+_PAGE = """
+    SELECT seq, in_scid, out_scid, in_msat, out_msat, fee_msat, status,
+        coalesce(resolved_at_s, received_at_s) AS at_s, failcode
+    FROM forward_log WHERE seq > ? AND seq <= ? AND coalesce(resolved_at_s, received_at_s) >= ?
+    ORDER BY seq LIMIT ?"""
 _SUM = f"""
-    SELECT out_scid,
-        sum(CASE WHEN at_s < ?4 THEN fee_msat ELSE 0 END),
-        sum(CASE WHEN at_s < ?4 THEN 0 ELSE fee_msat END)
-    FROM (SELECT out_scid, fee_msat, coalesce(resolved_at_s, received_at_s) AS at_s
-        FROM forward_log WHERE seq > ?1 AND seq <= ?2 AND status = '{SETTLED}'
-        AND out_scid IS NOT NULL AND fee_msat IS NOT NULL)
-    WHERE at_s >= ?3 AND at_s < ?5
-    GROUP BY out_scid ORDER BY out_scid"""
+    SELECT scid, sum(before_msat), sum(after_msat)
+    FROM (SELECT out_ref,
+            sum(CASE WHEN at_s < ?4 THEN fee_msat ELSE 0 END) AS before_msat,
+            sum(CASE WHEN at_s < ?4 THEN 0 ELSE fee_msat END) AS after_msat
+        FROM (SELECT out_ref, fee_msat, coalesce(resolved_at_s, received_at_s) AS at_s
+            FROM forward_row WHERE seq > ?1 AND seq <= ?2 AND status = {_SETTLED}
+            AND out_ref IS NOT NULL AND fee_msat IS NOT NULL)
+        WHERE at_s >= ?3 AND at_s < ?5
+        GROUP BY out_ref)
+    JOIN forward_scid ON id = out_ref GROUP BY scid ORDER BY scid"""
+_SWEEP = """
+    SELECT seq, in_id, in_htlc_id, status = 0, coalesce(resolved_at_s, received_at_s)
+    FROM forward_row WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"""
+_GONE = {
+    False: "UPDATE forward_scid SET failed_gone = max(failed_gone, ?) WHERE id = ?",
+    True: "UPDATE forward_scid SET settled_gone = max(settled_gone, ?) WHERE id = ?",
+}
 
-_logged_part = itemgetter(slice(0, 11))
-_key = itemgetter(0, 1)
-
-
-class _Totals:
-    """The running totals while a page is taken in; amounts in msat."""
-
-    def __init__(self, state: IngestState) -> None:
-        self.settled = state.settled
-        self.volume_msat = state.volume_msat
-        self.fees_msat = state.fees_msat
-        self.failed = state.failed
-        self.offered = state.offered
-        self.log_seq = state.log_seq
-
-    def count(self, rows: Iterable[Sequence[Any]], sign: int = 1) -> None:
-        """Add resolved rows (or take them away): position 6 is the status, 4 and 5 out and fee."""
-        for row in rows:
-            if row[6] == SETTLED:
-                self.settled += sign
-                self.volume_msat += sign * (row[4] or 0)
-                self.fees_msat += sign * (row[5] or 0)
-            else:
-                self.failed += sign
+_BEGIN = """
+    UPDATE forward_state SET begins_at_s = (SELECT received_at_s FROM forward_row WHERE seq = 1)"""
 
 
 class SqliteForwardStore(Repository):
@@ -95,6 +73,10 @@ class SqliteForwardStore(Repository):
     and changes nothing; in msat that is four times all bitcoin there will ever be, so the total
     volume reaches it after 2,500 years at 100 BTC a day.
     """
+
+    def __init__(self, database: Database, lease: Lease) -> None:
+        super().__init__(database, lease)
+        self._known: dict[str, Scid] = {}
 
     def load(self) -> IngestState:
         """See ports.ForwardStore."""
@@ -111,14 +93,15 @@ class SqliteForwardStore(Repository):
         caught_up: bool | None = None,
     ) -> IngestState:
         """See ports.ForwardStore. What is None stays; ValueError for a row that cannot be."""
-        resolved, offered = _parted(rows)
+        resolved, offered = parted(rows)
         try:
             with self._writing() as connection:
                 before = _read_state(connection)
-                totals = _Totals(before)
+                totals, scids = Intake(before), Scids(connection, self._known)
                 # Resolved rows first: an offered one that they resolve is then never written.
-                _take_resolved(connection, resolved, authoritative, totals)
-                _take_offered(connection, offered, authoritative, totals)
+                take_resolved(connection, resolved, authoritative, totals, scids)
+                take_offered(connection, offered, authoritative, totals, scids)
+                totals.changes.write(connection)
                 after = IngestState(
                     before.next_created if next_created is None else next_created,
                     before.next_updated if next_updated is None else next_updated,
@@ -132,9 +115,39 @@ class SqliteForwardStore(Repository):
                 )
                 if after != before:
                     _write_state(connection, after)
+                if after.log_seq > before.log_seq == 0:
+                    connection.execute(_BEGIN)
         except (OverflowError, sqlite3.IntegrityError) as error:
             raise ValueError(f"a forward that cannot be stored: {error}") from error
+        scids.keep()
         return after
+
+    def let_go(
+        self, after_seq: int, up_to_seq: int, failed_before_s: float, settled_before_s: float
+    ) -> LetGo:
+        """See ports.ForwardStore. One call looks at MOST_SWEPT rows at most."""
+        with self._reading() as connection:
+            rows = connection.execute(_SWEEP, (after_seq, up_to_seq, MOST_SWEPT)).fetchall()
+        before_s = {False: failed_before_s, True: settled_before_s}
+        gone = [row for row in rows if row[4] < before_s[bool(row[3])]]
+        if gone:
+            with self._writing() as connection:
+                _drop(connection, gone, settled_before_s)
+            # What was known of these scids is out of date.
+            self._known.clear()
+        young = (row[0] for row in rows if 0 < before_s[bool(row[3])] <= row[4])
+        next_seq = rows[-1][0] if len(rows) == MOST_SWEPT else max(after_seq, up_to_seq)
+        return LetGo(next_seq, len(gone), next(young, None))
+
+    def totals(self, from_day: int, until_day: int | None) -> ForwardTotals:
+        """See ports.ForwardStore."""
+        with self._reading() as connection:
+            return forward_totals.read_totals(connection, from_day, until_day)
+
+    def failures(self, from_hour: int, until_hour: int) -> ForwardFailures:
+        """See ports.ForwardStore."""
+        with self._reading() as connection:
+            return forward_totals.read_failures(connection, from_hour, until_hour)
 
     def read_log(self, after_seq: int, limit: int, not_before_s: float) -> ForwardLogPage:
         """See ports.ForwardStore. `limit` is cut to 10,000.
@@ -146,17 +159,9 @@ class SqliteForwardStore(Repository):
             raise ValueError(f"limit {limit} is below 1")
         limit = min(limit, MOST_ROWS)
         with self._reading() as connection:
-            newest: int = connection.execute(
-                "SELECT coalesce(max(seq), 0) FROM forward_log"
-            ).fetchone()[0]
+            newest, _ = _reach(connection)
             reach = min(after_seq + MOST_SCANNED, newest)
-            found = connection.execute(
-                "SELECT seq, in_scid, out_scid, in_msat, out_msat, fee_msat, status,"
-                " coalesce(resolved_at_s, received_at_s), failcode FROM forward_log"
-                " WHERE seq > ? AND seq <= ? AND coalesce(resolved_at_s, received_at_s) >= ?"
-                " ORDER BY seq LIMIT ?",
-                (after_seq, reach, not_before_s, limit),
-            ).fetchall()
+            found = connection.execute(_PAGE, (after_seq, reach, not_before_s, limit)).fetchall()
         rows = tuple(map(LoggedForward._make, found))
         next_seq = rows[-1].seq if len(rows) == limit else max(reach, after_seq)
         return ForwardLogPage(rows, next_seq, next_seq >= newest)
@@ -164,96 +169,46 @@ class SqliteForwardStore(Repository):
     def earnings(self, after_seq: int, from_s: float, mid_s: float, end_s: float) -> EarningsPage:
         """See ports.ForwardStore. One call looks at MOST_SUMMED rows at most."""
         with self._reading() as connection:
-            first = connection.execute(
-                "SELECT received_at_s FROM forward_log ORDER BY seq LIMIT 1"
-            ).fetchone()
-            newest: int = connection.execute(
-                "SELECT coalesce(max(seq), 0) FROM forward_log"
-            ).fetchone()[0]
+            newest, begins_s = _reach(connection)
             reach = min(after_seq + MOST_SUMMED, newest)
             found = connection.execute(_SUM, (after_seq, reach, from_s, mid_s, end_s))
             earned = tuple(map(Earned._make, found.fetchall()))
         next_seq = max(reach, after_seq)
-        begins_s = None if first is None else first[0]
         return EarningsPage(earned, next_seq, next_seq >= newest, begins_s)
 
     def open_forwards(self, limit: int) -> tuple[Forward, ...]:
         """See ports.ForwardStore."""
         with self._reading() as connection:
             found = connection.execute(
-                f"SELECT {_COLUMNS}, updated_index FROM forward_open"
+                f"SELECT {OPEN_COLUMNS} FROM forward_open"
                 " ORDER BY received_at_s, in_scid, in_htlc_id LIMIT ?",
                 (limit,),
             ).fetchall()
         return tuple(map(Forward._make, found))
 
 
-def _parted(rows: Sequence[Forward]) -> tuple[list[Forward], list[Forward]]:
-    """Rows that are resolved, and rows that wait; ValueError for any other status."""
-    resolved: list[Forward] = []
-    offered: list[Forward] = []
-    for row in rows:
-        status = row[6]
-        if status in _RESOLVED:
-            resolved.append(row)
-        elif status == OFFERED:
-            offered.append(row)
-        else:
-            raise ValueError(f"unknown status {status!r} of forward {row[:2]}")
-    return resolved, offered
+def _drop(connection: sqlite3.Connection, gone: list[Any], settled_before_s: float) -> None:
+    """Drop rows of a sweep, and remember of each scid how far it goes."""
+    connection.executemany("DELETE FROM forward_row WHERE seq = ?", [(row[0],) for row in gone])
+    for settled, statement in _GONE.items():
+        up_to: dict[int, int] = {}
+        for _, in_id, in_htlc_id, is_settled, _ in gone:
+            if bool(is_settled) is settled:
+                up_to[in_id] = max(in_htlc_id, up_to.get(in_id, -1))
+        connection.executemany(statement, [(htlc_id, in_id) for in_id, htlc_id in up_to.items()])
+        if settled and up_to:
+            connection.execute(
+                "UPDATE forward_state SET settled_since_s = max(settled_since_s, ?)",
+                (settled_before_s,),
+            )
 
 
-def _take_resolved(
-    connection: sqlite3.Connection, rows: list[Forward], authoritative: bool, totals: _Totals
-) -> None:
-    if len(rows) < _FEW or not _append_all(connection, rows, totals):
-        for row in rows:
-            _take_one_resolved(connection, row, authoritative, totals)
-
-
-def _append_all(connection: sqlite3.Connection, rows: list[Forward], totals: _Totals) -> bool:
-    """Append the page in one go; False, and nothing done, unless every row is new."""
-    connection.execute("SAVEPOINT page")
-    appended = connection.executemany(_APPEND, map(_logged_part, rows)).rowcount
-    if appended != len(rows):
-        connection.execute("ROLLBACK TO page")
-        connection.execute("RELEASE page")
-        return False
-    connection.execute("RELEASE page")
-    if totals.offered:
-        totals.offered -= connection.executemany(_CLOSE, map(_key, rows)).rowcount
-    totals.log_seq += appended
-    totals.count(rows)
-    return True
-
-
-def _take_one_resolved(
-    connection: sqlite3.Connection, row: Forward, authoritative: bool, totals: _Totals
-) -> None:
-    logged = row[:11]
-    stored = connection.execute(_FIND, row[:2]).fetchone()
-    if stored is None:
-        connection.execute(_APPEND, logged)
-        totals.log_seq += 1
-        totals.count((logged,))
-        if totals.offered:
-            totals.offered -= connection.execute(_CLOSE, row[:2]).rowcount
-    elif authoritative and stored != logged:
-        connection.execute(_CORRECT, logged)
-        totals.count((stored,), -1)
-        totals.count((logged,))
-
-
-def _take_offered(
-    connection: sqlite3.Connection, rows: list[Forward], authoritative: bool, totals: _Totals
-) -> None:
-    for row in rows:
-        if connection.execute(_FIND, row[:2]).fetchone() is not None:
-            continue
-        new = connection.execute(_OPEN, row).rowcount
-        totals.offered += new
-        if authoritative and not new:
-            connection.execute(_REOPEN, row)
+def _reach(connection: sqlite3.Connection) -> tuple[int, float | None]:
+    """The newest seq that was ever given, and since when all settled forwards are in the log."""
+    newest, begins_s = connection.execute(
+        "SELECT log_seq, max(begins_at_s, settled_since_s) FROM forward_state"
+    ).fetchone()
+    return newest, begins_s
 
 
 def _read_state(connection: sqlite3.Connection) -> IngestState:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from cl_revenue_ops.ports import StoreDamaged
 from cl_revenue_ops.storage.errors import as_port_error
+from cl_revenue_ops.storage.forward_schema import COMPACT_FORWARDS
 from cl_revenue_ops.storage.inspection import APPLICATION_ID, beside
 
 
@@ -170,6 +171,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "what was learned of demand", _DEMAND),
     Migration(3, "policies, their changes, idle channels", _POLICIES),
     Migration(4, "what CLBoss was told", _BOSS),
+    Migration(5, "compact forwards and their totals", COMPACT_FORWARDS),
 )
 
 

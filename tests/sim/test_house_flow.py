@@ -183,6 +183,16 @@ def test_where_no_newer_reading_comes_the_rows_stay_before_the_cursor() -> None:
         assert counts(node) == [10, 10]
 
 
+def moved_to(connection: sqlite3.Connection, scid: str, later_s: float) -> int:
+    """All forwards come in by this scid, and were resolved so much later."""
+    connection.execute("INSERT INTO forward_scid (scid) VALUES (?)", (scid,))
+    return connection.execute(
+        "UPDATE forward_row SET in_id = (SELECT id FROM forward_scid WHERE scid = ?),"
+        " resolved_at_s = resolved_at_s + ?",
+        (scid, later_s),
+    ).rowcount
+
+
 def test_old_forwards_over_unknown_channels_hold_nothing() -> None:
     with house_node(start=False) as node:
         Traffic(node).preload(50, failed_every=1_000)
@@ -190,7 +200,7 @@ def test_old_forwards_over_unknown_channels_hold_nothing() -> None:
         node.settle()
         node.wait_s(10)
         with closing(sqlite3.connect(node.database)) as connection:
-            changed = connection.execute("UPDATE forward_log SET in_scid = '1x1x1'").rowcount
+            changed = moved_to(connection, "1x1x1", 0.0)
             connection.commit()
         assert changed == 50
         readings = node.calls["listpeerchannels"]
@@ -211,10 +221,7 @@ def test_a_forward_that_stays_unknown_holds_an_analysis_once(
         foreign = "1x1x1"
         assert foreign not in scids
         with closing(sqlite3.connect(node.database)) as connection:
-            connection.execute(
-                "UPDATE forward_log SET in_scid = ?, resolved_at_s = resolved_at_s + 3600",
-                (foreign,),
-            )
+            moved_to(connection, foreign, 3_600.0)
             connection.commit()
         node.life.ask("revenue-analyze", {})
         assert actor._analysis is not None

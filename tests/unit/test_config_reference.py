@@ -54,6 +54,7 @@ def test_the_page_has_the_groups_of_the_specification_and_all_rules() -> None:
         "Reputation Settings",
         "Hive Integration Settings",
         "CLBoss Integration",
+        "Accounting Settings",
         "RPC Settings",
         "Rules between options",
     ]

@@ -59,6 +59,8 @@ SPECIFIED: tuple[tuple[str, str, SettingValue, bool], ...] = (
     ("revenue-ops-hive-fee-ppm", "hive_fee_ppm", 0, True),
     ("revenue-ops-hive-rebalance-tolerance", "hive_rebalance_tolerance", 50, False),
     ("revenue-ops-clboss-enabled", "clboss_enabled", True, True),
+    ("revenue-ops-failed-forward-retention-days", "failed_forward_retention_days", 30, True),
+    ("revenue-ops-settled-forward-retention-days", "settled_forward_retention_days", 0, True),
     ("revenue-ops-rpc-timeout-seconds", "rpc_timeout_seconds", 15, True),
     ("revenue-ops-rpc-circuit-breaker-seconds", "rpc_circuit_breaker_seconds", 60, True),
 )
@@ -86,6 +88,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "kelly_fraction": (0.0, 1.0),
     "hive_fee_ppm": (0, 100000),
     "hive_rebalance_tolerance": (0, 100000),
+    "failed_forward_retention_days": (0, 3650),
+    "settled_forward_retention_days": (0, 3650),
     "rpc_timeout_seconds": (1, 300),
     "rpc_circuit_breaker_seconds": (0, 3600),
 }
