@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cl_revenue_ops.simnode.bkpr_ledger import EXTERNAL, FeeRow, Ledger
@@ -39,7 +40,7 @@ def _merged(
 ) -> list[Row]:
     """One after the other, the earliest head first: chain before channel before fees."""
     rows: list[Row] = []
-    heads = [chain, channel, fees]
+    heads: list[Sequence[ChainMove | ChannelMove | FeeRow]] = [chain, channel, fees]
     places = [0, 0, 0]
     while True:
         waiting = [

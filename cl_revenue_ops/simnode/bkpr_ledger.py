@@ -47,7 +47,7 @@ class FeeRow:
 
     @property
     def order(self) -> tuple[int, str, bytes, int]:
-        """The order of lists: by time, account, transaction (as its hash lies in memory), number."""
+        """The order of lists: time, account, transaction (as its hash lies in memory), number."""
         return self.timestamp, self.account, bytes.fromhex(self.txid)[::-1], self.update
 
 

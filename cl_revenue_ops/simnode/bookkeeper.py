@@ -159,7 +159,8 @@ class Bookkeeper:
         """bkpr-listbalances: every account but `external`, closed ones included."""
         del args
         sums: dict[str, int] = {}
-        for move in (*self.ledger.chain, *self.ledger.channel):
+        moves: list[ChainMove | ChannelMove] = [*self.ledger.chain, *self.ledger.channel]
+        for move in moves:
             change = move.credit_msat - move.debit_msat
             sums[move.account_id] = sums.get(move.account_id, 0) + change
         return {
@@ -192,9 +193,7 @@ class Bookkeeper:
         """bkpr-inspect: the transactions of a channel from its funding on; -3 for anything else."""
         name = args["account"]
         if not is_channel(name):
-            raise SimRpcError(
-                PLUGIN_ERROR, "`inspect` not supported for non-channel accounts"
-            )
+            raise SimRpcError(PLUGIN_ERROR, "`inspect` not supported for non-channel accounts")
         account = self.ledger.accounts.get(name)
         if account is None:
             raise SimRpcError(PLUGIN_ERROR, f"Account {name} not found")

@@ -243,7 +243,7 @@ def test_own_payments_count_in_the_channel_and_in_sendpays() -> None:
     assert failed["status"] == "failed"
     assert "payment_preimage" not in failed
     tags = [(m.primary_tag, m.fees_msat) for m in world.books.channel_moves[-2:]]
-    assert tags == [("invoice", 250), ("invoice", 0)]
+    assert tags == [("invoice", 0), ("invoice", 250)]
 
 
 def test_same_seed_gives_the_same_world() -> None:
