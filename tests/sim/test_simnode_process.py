@@ -55,7 +55,8 @@ class TestBoot:
             pass
 
     def test_the_plugin_is_listed_with_its_methods(self, node: SimulatedNode) -> None:
-        (entry,) = node.call("plugin", ["list"])["plugins"]
+        rows = node.call("plugin", ["list"])["plugins"]
+        (entry,) = (row for row in rows if not row["name"].endswith("/bookkeeper"))
         assert entry == {"name": PLUGIN[1], "active": True, "dynamic": True}
         assert node.call("help", ["revenue-echo"])["help"]
 
