@@ -126,7 +126,7 @@ def _broadcast_funding(world: World, channel: Channel, at_s: float) -> None:
         world.at_height(world.height + LOCKIN_BLOCKS - 1, lambda later: lock(scid, later))
 
     def lock(scid: str, stamp: float) -> None:
-        if channel.state == "CHANNELD_AWAITING_LOCKIN":
+        if channel.state == "CHANNELD_AWAITING_LOCKIN" and not channel.frozen:
             _give_scid(world, channel, scid)
             world.set_state(channel, "CHANNELD_NORMAL", cause, "Lockin complete", stamp)
             channel_books.opened(world, channel, stamp)
@@ -146,7 +146,7 @@ def splice(world: World, channel: Channel, delta_sat: int, by: str, at_s: float)
     ours_msat = delta_msat if by == "local" else 0
     if by not in ("local", "remote"):
         raise ValueError(f"unknown side {by!r}")
-    if channel.state != "CHANNELD_NORMAL":
+    if channel.state != "CHANNELD_NORMAL" or channel.frozen:
         raise SimRpcError(FAILED, f"Channel is in state {channel.state}")
     room_msat = channel.spendable_msat if by == "local" else channel.receivable_msat
     if delta_msat == 0 or room_msat + delta_msat < 0:

@@ -182,8 +182,8 @@ class Channel:
 
     @property
     def usable(self) -> bool:
-        """True in the two states in which HTLCs can be added."""
-        return self.state in USABLE
+        """True in the two states in which HTLCs can be added, unless a forced close is coming."""
+        return self.state in USABLE and not self.frozen
 
     @property
     def to_them_msat(self) -> int:
