@@ -159,7 +159,9 @@ class TestNotifications:
             assert "plugin_started" not in flat
             opened = flat["coin_movement"]["coin_movement"]
             assert opened["tags"] == ["channel_open", "opener"]
-            assert not {"primary_tag", "extra_tags", "created_index"} & set(opened)
+            assert not {"primary_tag", "extra_tags", "created_index", "utxo"} & set(opened)
+            assert opened["utxo_txid"] == node.world.channels[one].funding_txid
+            assert opened["vout"] == 0
             assert flat["channel_state_changed"]["channel_state_changed"]["channel_id"] == one
 
     def test_companions_come_and_go_with_news(self, node: SimulatedNode) -> None:
