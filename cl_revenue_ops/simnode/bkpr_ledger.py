@@ -214,7 +214,7 @@ class Ledger:
             fulfilled = move.primary_tag == "htlc_fulfill"
             theirs = move.account_id == EXTERNAL and not fulfilled
             to_us = is_channel(move.account_id) and fulfilled
-            if not theirs and not to_us and move.primary_tag != "anchor":
+            if not theirs and not to_us:
                 made_msat += move.credit_msat
         if made_msat <= closed.debit_msat:
             fee_msat = closed.debit_msat - made_msat
@@ -232,5 +232,5 @@ def _note(account: Account, move: ChainMove) -> None:
         account.we_opened = True
     if account.peer_id is None:
         account.peer_id = move.peer_id
-    if move.output_count and not spliced:
+    if move.output_count:
         account.outputs = move.output_count

@@ -92,20 +92,17 @@ def fund_transaction(world: World, txid: str, amount_msat: int, fee_msat: int) -
         _output(world, txid, 1, change)
 
 
-def pay_fee(
-    world: World, txid: str, fee_msat: int, at_s: float, *, extra_msat: int = 0, index: int = 1
-) -> bool:
+def pay_fee(world: World, txid: str, fee_msat: int, at_s: float, *, index: int = 1) -> bool:
     """Add an own output to a transaction that confirms now, to pay its fee; False without one.
 
-    What is left of it, and of `extra_msat` that the transaction brings, comes back as its output
-    number `index`.
+    What is left of it comes back as the transaction's output number `index`.
     """
-    need_msat = fee_msat - extra_msat + DUST_MSAT
+    need_msat = fee_msat + DUST_MSAT
     for output in world.outputs:
         free = output.height is not None and not output.spent and not output.reserved
         if free and output.amount_msat >= need_msat:
             spend(world, [output], txid, at_s, world.height)
-            change_msat = output.amount_msat + extra_msat - fee_msat
+            change_msat = output.amount_msat - fee_msat
             deposit(world, change_msat, at_s, world.height, txid=txid, index=index)
             return True
     return False

@@ -207,10 +207,10 @@ class TestRebalances:
 
     def test_all_parts_or_none(self, node: SimulatedNode) -> None:
         one, two = opened(node)
-        held = node.world.channels[two].to_us_msat
+        held = [node.world.channels[name].to_us_msat for name in (one, two)]
         rows = node.world.circular_parts([(two, one, 3_000_000, 1), (two, one, 950_000_000, 1)])
         assert [row["status"] for row in rows] == ["failed", "failed"]
-        assert node.world.channels[two].to_us_msat == held
+        assert [node.world.channels[name].to_us_msat for name in (one, two)] == held
         assert not node.world.channels[two].pending_out
 
     def test_a_payment_to_others_is_none(self, node: SimulatedNode) -> None:
@@ -233,6 +233,53 @@ def test_yields_count_the_same_fee_at_both_ends(node: SimulatedNode) -> None:
     assert entries[two]["utilization_out"] == "10.0000%"
     assert entries[two]["utilization_out_initial"] == "11.1111%"
     assert entries[one]["our_start_balance_msat"] == 400_000_000
+
+
+class TestByHand:
+    """Moves that the simulator itself never writes."""
+
+    @staticmethod
+    def chain(node: SimulatedNode, account: str, tag: str, utxo: str, **more: Any) -> None:
+        node.world.books.book_chain(account, START_S, tag, utxo, 1_000, 7, **more)
+
+    def test_money_of_others_in_our_transaction_is_no_fee(self, node: SimulatedNode) -> None:
+        txid = "77" * 32
+        self.chain(node, "wallet", "withdrawal", f"{'88' * 32}:0", debit_msat=900,
+                   spending_txid=txid)  # fmt: skip
+        self.chain(node, "wallet", "deposit", f"{txid}:0", credit_msat=1_000)
+        types = [row["type"] for row in node.call("bkpr-listaccountevents")["events"]]
+        assert types == ["chain", "chain"]
+
+    def test_an_arrival_of_another_size_is_no_rebalance(self, node: SimulatedNode) -> None:
+        one, two = opened(node)
+        book = node.world.books.book_channel
+        book(one, START_S, "invoice", credit_msat=900, payment_hash="aa" * 32)
+        book(two, START_S, "invoice", debit_msat=1_000, fees_msat=99, payment_hash="aa" * 32)
+        events = node.call("bkpr-listaccountevents", {"payment_id": "aa" * 32})["events"]
+        assert [event["is_rebalance"] for event in events] == [False, False]
+
+    def test_an_output_of_ours_that_is_not_spent_keeps_the_account_open(
+        self, node: SimulatedNode
+    ) -> None:
+        story = recorded("forced")
+        rows = story["chainmoves"]
+        last = next(n for n, row in enumerate(rows) if row["primary_tag"] == "delayed_to_us")
+        account = rows[last]["account_id"]
+        put_in(node, {"chainmoves": rows[: last + 1], "channelmoves": []})
+        assert not by_account(node.call("bkpr-listbalances")["accounts"])[account][
+            "account_resolved"
+        ]
+        put_in(node, {"chainmoves": rows[last + 1 : last + 2], "channelmoves": []})
+        assert by_account(node.call("bkpr-listbalances")["accounts"])[account]["account_resolved"]
+
+    def test_inspecting_leaves_out_what_came_from_elsewhere(self, node: SimulatedNode) -> None:
+        name = node.open("b", 1_000_000, opener="remote")
+        node.close(name)
+        close = next(m for m in node.world.books.chain_moves if m.primary_tag == "channel_close")
+        self.chain(node, "external", "deposit", f"{close.spending_txid}:9", credit_msat=1_000,
+                   origin="wallet")  # fmt: skip
+        (_, transaction) = node.call("bkpr-inspect", [name])["txs"]
+        assert {out["outnum"] for out in transaction["outputs"]} < {0, 1}
 
 
 class TestPresence:

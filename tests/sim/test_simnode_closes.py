@@ -88,7 +88,10 @@ class TestOurCommitment:
         mark = marked(node)
         assert node.world.resolve(created).status == "settled"
         node.mine(1)
-        assert since(node, "wallet", mark)[0][0] == "withdrawal"
+        paid = since(node, "wallet", mark)
+        assert [tag for tag, _, _ in paid] == ["withdrawal", "deposit"]
+        assert sum(change for _, change, _ in paid) == -node.world.chain_fee_msat(1_080)
+        assert node.world.channels[one].to_us_msat == 400_000_000
         node.forget()
         assert [line for line in since(node, one, mark) if abs(line[1]) == HTLC_MSAT] == [
             ("htlc_fulfill", HTLC_MSAT, False), ("htlc_fulfill", -HTLC_MSAT, True),
