@@ -126,7 +126,7 @@ def _broadcast_funding(world: World, channel: Channel, at_s: float) -> None:
         world.at_height(world.height + LOCKIN_BLOCKS - 1, lambda later: lock(scid, later))
 
     def lock(scid: str, stamp: float) -> None:
-        if channel.state == "CHANNELD_AWAITING_LOCKIN" and not channel.frozen:
+        if channel.state == "CHANNELD_AWAITING_LOCKIN":
             _give_scid(world, channel, scid)
             world.set_state(channel, "CHANNELD_NORMAL", cause, "Lockin complete", stamp)
             channel_books.opened(world, channel, stamp)

@@ -213,6 +213,12 @@ class TestRebalances:
         assert [node.world.channels[name].to_us_msat for name in (one, two)] == held
         assert not node.world.channels[two].pending_out
 
+    def test_without_room_where_it_arrives(self, node: SimulatedNode) -> None:
+        one, two = opened(node)
+        done = node.world.circular_payment(two, one, 700_000_000, 5)
+        assert done["status"] == "failed"
+        assert node.world.channels[one].to_us_msat == 400_000_000
+
     def test_a_payment_to_others_is_none(self, node: SimulatedNode) -> None:
         _, two = opened(node)
         done = node.world.send_payment(two, "02" + "a" * 64, 1_000_000, 500)

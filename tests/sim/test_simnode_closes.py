@@ -191,6 +191,26 @@ class TestTheirCommitment:
         assert node.world.forwards.fees_collected_msat == 7_777
 
 
+@pytest.mark.parametrize("cheats", [False, True])
+def test_an_opener_without_money_pays_for_no_anchors(node: SimulatedNode, cheats: bool) -> None:
+    name = node.open("b", 1_000_000, 1_000_000, opener="remote")
+    mark = marked(node)
+    if cheats:
+        node.cheat(name, 1_000_000)
+    else:
+        node.force_close(name, by="remote")
+    made = [m for m in node.world.books.chain_moves[mark:] if m.spending_txid is None]
+    assert [(m.account_id, m.credit_msat) for m in made] == [("wallet", 1_000_000_000)]
+
+
+def test_change_that_is_dust_is_left_to_the_miner(node: SimulatedNode) -> None:
+    fee_sat = node.world.chain_fee_msat(561) // 1000
+    node.withdraw(2_000_000 - fee_sat - 545)
+    assert [o for o in node.world.outputs if not o.spent] == []
+    (row,) = (r for r in asked(node, "bkpr-listbalances") if r["account"] == "wallet")
+    assert row["balances"][0]["balance_msat"] == 0
+
+
 def test_a_cheater_loses_everything(node: SimulatedNode) -> None:
     _, two = pair(node)
     mark = marked(node)
