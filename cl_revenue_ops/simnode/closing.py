@@ -1,10 +1,10 @@
-"""How channels end: shutdown, mutual and forced closes, and the day they are forgotten."""
+"""How channels end: shutdown, the mutual close, and the day they are forgotten."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cl_revenue_ops.simnode import events, wallet
+from cl_revenue_ops.simnode import channel_books, wallet
 from cl_revenue_ops.simnode.errors import FAILED, SimRpcError, bad_params
 from cl_revenue_ops.simnode.model import CLOSING, Channel
 
@@ -13,20 +13,25 @@ if TYPE_CHECKING:
 
 MUTUAL_WEIGHT = 673
 FORGET_BLOCKS = 100
-OUR_DELAY_BLOCKS = 144
 
 
-def _begin(world: World, channel: Channel, by: str) -> str:
-    """Check that a close may begin, give up splices, return lightningd's cause for it."""
+def begin(world: World, channel: Channel, by: str, at_s: float) -> str:
+    """Check that a close may begin, return lightningd's cause for it.
+
+    A splice that is in a block already is completed, another given up.
+    """
     if by not in ("local", "remote"):
         raise ValueError(f"unknown closer {by!r}")
-    if channel.state in CLOSING:
+    if channel.state in CLOSING or channel.frozen:
         raise bad_params(f"Channel is in state {channel.state}")
+    for splice in list(channel.inflight):
+        if splice.lock is not None:
+            splice.lock(at_s)
+        else:
+            wallet.cancel(world, splice.funding_txid)
+    channel.inflight.clear()
     channel.closer = by
     channel.close_cause = "user" if by == "local" else "remote"
-    for splice in channel.inflight:
-        wallet.cancel(world, splice.funding_txid)
-    channel.inflight.clear()
     return channel.close_cause
 
 
@@ -34,7 +39,7 @@ def close(world: World, channel: Channel, by: str, at_s: float) -> None:
     """See World.close."""
     if not world.peers[channel.peer_id].connected:
         raise SimRpcError(FAILED, "Peer not connected")
-    cause = _begin(world, channel, by)
+    cause = begin(world, channel, by, at_s)
     world.set_state(channel, "CHANNELD_SHUTTING_DOWN", cause, "Shutdown begun", at_s)
     drained(world, channel, at_s)
 
@@ -47,92 +52,54 @@ def drained(world: World, channel: Channel, at_s: float) -> None:
     world.set_state(channel, "CLOSINGD_SIGEXCHANGE", cause, "Start closingd", at_s)
     world.set_state(channel, "CLOSINGD_COMPLETE", cause, "Closing complete", at_s)
     txid = world.draw("txid")
-    fee_msat = world.chain_fee_msat(MUTUAL_WEIGHT) if channel.opener == "local" else 0
+    fee_msat = world.chain_fee_msat(MUTUAL_WEIGHT)
 
     def confirmed(scid: str, stamp: float) -> None:
         del scid
-        _seen_on_chain(world, channel, txid, stamp)
-        ours = _output_msat(channel.to_us_msat - fee_msat)
-        if ours:
-            wallet.deposit(world, ours, stamp, world.height, txid=txid, origin=channel.channel_id)
+        _book_mutual(world, channel, txid, fee_msat, stamp)
         world.at_height(world.height + FORGET_BLOCKS, lambda later: forget(world, channel, later))
 
     world.mempool.append(confirmed)
 
 
-def force_close(world: World, channel: Channel, by: str, at_s: float) -> None:
-    """See World.force_close."""
-    cause = _begin(world, channel, by)
-    for created, flight in list(world.pending.items()):
-        if channel in (flight.incoming, flight.outgoing):
-            world.resolve(created, "failed", at_s=at_s)
-    if by == "local":
-        world.set_state(channel, "AWAITING_UNILATERAL", cause, "Forcibly closed", at_s)
-    txid = world.draw("txid")
-    fee_msat = channel.commitment_fee_msat(0) if channel.opener == "local" else 0
-
-    def confirmed(scid: str, stamp: float) -> None:
-        del scid
-        _seen_on_chain(world, channel, txid, stamp)
-        ours = _output_msat(channel.to_us_msat - fee_msat)
-        delay = OUR_DELAY_BLOCKS if by == "local" and ours else 0
-        if delay:
-            _book_delayed(world, channel, txid, ours, stamp, "delayed_to_us")
-            world.at_height(world.height + delay, lambda later: sweep(ours, later))
-        elif ours:
-            wallet.deposit(world, ours, stamp, world.height, txid=txid, origin=channel.channel_id)
-        world.at_height(
-            world.height + delay + FORGET_BLOCKS, lambda later: forget(world, channel, later)
-        )
-
-    def sweep(ours: int, stamp: float) -> None:
-        spending = world.draw("txid")
-        _book_delayed(world, channel, txid, ours, stamp, "to_wallet", spending)
-        wallet.deposit(world, ours, stamp, world.height, txid=spending, origin=channel.channel_id)
-
-    world.mempool.append(confirmed)
+def _book_mutual(world: World, channel: Channel, txid: str, fee_msat: int, at_s: float) -> None:
+    """Our output is seen first, as any deposit of the wallet is; then the end, then theirs."""
+    ours_msat, theirs_msat = shares(channel, fee_msat)
+    count = (ours_msat > 0) + (theirs_msat > 0)
+    if ours_msat:
+        wallet.deposit(world, ours_msat, at_s, world.height, txid=txid)
+    seen_on_chain(world, channel, txid, count, at_s)
+    if theirs_msat:
+        place = count - 1
+        channel_books.outside(world, channel, "to_them", f"{txid}:{place}", theirs_msat, at_s)
 
 
-def _output_msat(ours_msat: int) -> int:
-    """What reaches the chain: whole satoshi, and nothing below the dust limit."""
-    return ours_msat // 1000 * 1000 if ours_msat >= wallet.DUST_MSAT else 0
+def shares(channel: Channel, cost_msat: int) -> tuple[int, int]:
+    """What reaches the chain of both balances without HTLCs, after the opener has paid the cost.
+
+    Whole satoshi, and nothing below the dust limit: what is lost so is the miner's.
+    """
+    ours_msat = channel.to_us_msat - channel.pending_out_msat
+    theirs_msat = channel.to_them_msat - channel.pending_in_msat
+    if channel.opener == "local":
+        ours_msat -= cost_msat
+    else:
+        theirs_msat -= cost_msat
+    return output_msat(ours_msat), output_msat(theirs_msat)
 
 
-def _seen_on_chain(world: World, channel: Channel, txid: str, at_s: float) -> None:
-    channel.close_height = world.height
+def output_msat(amount_msat: int) -> int:
+    """An amount as an output can carry it; 0 if it is too small for one."""
+    return amount_msat // 1000 * 1000 if amount_msat >= wallet.DUST_MSAT else 0
+
+
+def seen_on_chain(world: World, channel: Channel, txid: str, count: int, at_s: float) -> None:
+    """The funding output was spent by a transaction of `count` outputs: states and books."""
     world.set_state(channel, "FUNDING_SPEND_SEEN", "onchain", "Onchain funding spend", at_s)
     world.set_state(channel, "ONCHAIN", "onchain", "Onchain init reply", at_s)
-    book_close(world, channel, txid, channel.to_us_msat, at_s, ())
-
-
-def book_close(
-    world: World, channel: Channel, txid: str, ours_msat: int, at_s: float, tags: tuple[str, ...]
-) -> None:
-    """Book that the funding output was spent by `txid` while `ours_msat` of it was ours."""
-    move = world.books.book_chain(
-        channel.channel_id, at_s, "channel_close", f"{channel.funding_txid}:{channel.outnum}",
-        channel.total_msat, world.height, debit_msat=ours_msat, extra_tags=tags,
-        peer_id=channel.peer_id, spending_txid=txid, output_count=2,
-    )  # fmt: skip
-    events.chain_move(world, move)
-
-
-def _book_delayed(
-    world: World,
-    channel: Channel,
-    txid: str,
-    ours_msat: int,
-    at_s: float,
-    tag: str,
-    spending: str | None = None,
-) -> None:
-    out = tag == "to_wallet"
-    move = world.books.book_chain(
-        channel.channel_id, at_s, tag, f"{txid}:0", ours_msat, world.height,
-        credit_msat=0 if out else ours_msat, debit_msat=ours_msat if out else 0,
-        peer_id=channel.peer_id, spending_txid=spending,
-    )  # fmt: skip
-    events.chain_move(world, move)
+    if not channel.open_booked:
+        channel_books.opened(world, channel, at_s)
+    channel_books.closed(world, channel, txid, count, at_s)
 
 
 def forget(world: World, channel: Channel, at_s: float) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from cl_revenue_ops.simnode import lifecycle
-from cl_revenue_ops.simnode.closing import FORGET_BLOCKS, OUR_DELAY_BLOCKS
 from cl_revenue_ops.simnode.faults import Fault, Faults
 from cl_revenue_ops.simnode.model import ForwardRow, Policy
 from cl_revenue_ops.simnode.world import World
+
+FORGET_PATIENCE = 1_000
 
 
 class Controls:
@@ -64,21 +65,40 @@ class Controls:
         self.world.close(channel)
         self.world.mine(1)
 
-    def force_close(self, channel: str) -> None:
+    def force_close(self, channel: str, *, by: str = "local") -> None:
         """Close by force and confirm the commitment transaction."""
-        self.world.force_close(channel)
+        self.world.force_close(channel, by=by)
         self.world.mine(1)
 
-    def forget(self) -> None:
-        """Mine until every confirmed close is resolved and forgotten."""
-        self.world.mine(FORGET_BLOCKS + OUR_DELAY_BLOCKS)
+    def cheat(self, channel: str, ours_sat: int) -> None:
+        """The peer publishes an old state in which we had `ours_sat`; mine until it is punished."""
+        self.world.cheat(channel, ours_sat * 1000)
+        self.world.mine(2)
 
-    def splice(self, channel: str, delta_sat: int) -> str:
+    def forget(self) -> None:
+        """Mine until every confirmed close is resolved and forgotten; TimeoutError if none ends."""
+        for _ in range(FORGET_PATIENCE):
+            if all(channel.state != "ONCHAIN" for channel in self.world.channels.values()):
+                return
+            self.world.mine(1)
+        raise TimeoutError("a close was never resolved")
+
+    def splice(self, channel: str, delta_sat: int, *, by: str = "local") -> str:
         """Splice in (or out, if negative), mine until it is locked, return the txid."""
-        if delta_sat > 0:
+        if delta_sat > 0 and by == "local":
             self.world.fund(delta_sat + 100_000)
-        txid = self.world.splice(channel, delta_sat)
+        txid = self.world.splice(channel, delta_sat, by=by)
         self.world.mine(lifecycle.LOCKIN_BLOCKS)
+        return txid
+
+    def deposit(self, amount_sat: int) -> str:
+        """Somebody pays to our wallet's address; returns "txid:n"."""
+        return self.world.fund(amount_sat)
+
+    def withdraw(self, amount_sat: int) -> str:
+        """Pay from the wallet to an address outside and confirm it; returns the txid."""
+        txid = self.world.withdraw(amount_sat)
+        self.world.mine(1)
         return txid
 
     def mine(self, blocks: int = 1) -> int:

@@ -36,6 +36,11 @@ def chain_move(world: World, move: ChainMove) -> None:
     if world.heard("coin_movement"):
         entry = move.entry()
         tags = [entry["primary_tag"], *entry["extra_tags"]]
+        if not world.era.at_least(25, 9):
+            txid, _, place = entry.pop("utxo").rpartition(":")
+            entry |= {"utxo_txid": txid, "vout": int(place)}
+            if "spending_txid" in entry:
+                entry["txid"] = entry.pop("spending_txid")
         world.emit("coin_movement", _movement_head(world, "chain_mvt", entry, tags))
 
 

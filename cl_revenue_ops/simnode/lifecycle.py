@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cl_revenue_ops.simnode import closing, events, wallet
+from cl_revenue_ops.simnode import channel_books, wallet
 from cl_revenue_ops.simnode.errors import FAILED, SimRpcError, bad_params
 from cl_revenue_ops.simnode.identity import iso_time
 from cl_revenue_ops.simnode.model import NO_LIMIT_MSAT, Channel, Inflight, Peer, Policy
@@ -102,7 +102,8 @@ def _establish(world: World, channel: Channel, at_s: float) -> None:
         fee_msat = world.chain_fee_msat(OPENING_WEIGHT)
         spent = wallet.deposit(world, channel.total_msat + fee_msat, at_s, height)
         wallet.spend(world, [spent], channel.funding_txid, at_s, height)
-    _book_open(world, channel, at_s, height, ())
+    channel.opening_height = height
+    channel_books.opened(world, channel, at_s)
     _give_scid(world, channel, f"{height}x{world.number('established-index')}x{channel.outnum}")
     opened = {"old_state": "CHANNELD_AWAITING_LOCKIN", "new_state": "CHANNELD_NORMAL"}
     channel.state = "CHANNELD_NORMAL"
@@ -120,14 +121,15 @@ def _broadcast_funding(world: World, channel: Channel, at_s: float) -> None:
     world.set_state(channel, "CHANNELD_AWAITING_LOCKIN", cause, "new channel opened", at_s)
 
     def confirmed(scid: str, stamp: float) -> None:
+        channel.opening_height = world.height
         wallet.confirm(world, channel.funding_txid, stamp)
-        _book_open(world, channel, stamp, world.height, ())
         world.at_height(world.height + LOCKIN_BLOCKS - 1, lambda later: lock(scid, later))
 
     def lock(scid: str, stamp: float) -> None:
         if channel.state == "CHANNELD_AWAITING_LOCKIN":
             _give_scid(world, channel, scid)
             world.set_state(channel, "CHANNELD_NORMAL", cause, "Lockin complete", stamp)
+            channel_books.opened(world, channel, stamp)
 
     world.mempool.append(confirmed)
 
@@ -138,54 +140,44 @@ def _give_scid(world: World, channel: Channel, scid: str) -> None:
     world.register(channel.channel_id, scid)
 
 
-def _book_open(
-    world: World, channel: Channel, at_s: float, height: int, tags: tuple[str, ...]
-) -> None:
-    local = channel.opener == "local"
-    # The funder is credited with what it put in; a push is a movement of its own.
-    credit = channel.local_funds_msat if "splice" not in tags else channel.to_us_msat
-    move = world.books.book_chain(
-        channel.channel_id, at_s, "channel_open", f"{channel.funding_txid}:{channel.outnum}",
-        channel.total_msat, height, credit_msat=credit, peer_id=channel.peer_id,
-        extra_tags=(*(("opener",) if local else ()), *tags),
-    )  # fmt: skip
-    events.chain_move(world, move)
-    if channel.pushed_msat and "splice" not in tags:
-        pushed = world.books.book_channel(
-            channel.channel_id, at_s, "pushed",
-            credit_msat=0 if local else channel.pushed_msat,
-            debit_msat=channel.pushed_msat if local else 0,
-        )  # fmt: skip
-        events.channel_move(world, pushed)
-
-
-def splice(world: World, channel: Channel, delta_sat: int, at_s: float) -> str:
+def splice(world: World, channel: Channel, delta_sat: int, by: str, at_s: float) -> str:
     """See World.splice."""
     delta_msat = delta_sat * 1000
-    if channel.state != "CHANNELD_NORMAL":
+    ours_msat = delta_msat if by == "local" else 0
+    if by not in ("local", "remote"):
+        raise ValueError(f"unknown side {by!r}")
+    if channel.state != "CHANNELD_NORMAL" or channel.frozen:
         raise SimRpcError(FAILED, f"Channel is in state {channel.state}")
-    if delta_msat == 0 or channel.spendable_msat + delta_msat < 0:
+    room_msat = channel.spendable_msat if by == "local" else channel.receivable_msat
+    if delta_msat == 0 or room_msat + delta_msat < 0:
         raise SimRpcError(FAILED, "Splice would overdraw the channel")
     txid = world.draw("txid")
     fee_msat = world.chain_fee_msat(SPLICE_WEIGHT)
     if delta_msat < 0 and -delta_msat < fee_msat + wallet.DUST_MSAT:
         raise SimRpcError(FAILED, "Splice does not pay for its transaction")
-    if delta_msat > 0:
-        wallet.fund_transaction(world, txid, delta_msat, fee_msat)
+    if ours_msat > 0:
+        wallet.fund_transaction(world, txid, ours_msat, fee_msat)
     channel.inflight.append(
-        Inflight(txid, 0, channel.total_msat + delta_msat, delta_sat, world.feerates_perkw[6])
+        Inflight(
+            txid, 0, channel.total_msat + delta_msat, ours_msat // 1000, world.feerates_perkw[6]
+        )
     )
     world.set_state(channel, "CHANNELD_AWAITING_SPLICE", "user", "Splice started", at_s)
 
     def confirmed(scid: str, stamp: float) -> None:
         if not channel.inflight:
             return  # the channel was closed first
+        height = world.height
         wallet.confirm(world, txid, stamp)
-        world.at_height(world.height + LOCKIN_BLOCKS - 1, lambda later: lock(scid, later))
+        if ours_msat < 0:
+            wallet.deposit(world, -ours_msat - fee_msat, stamp, height, txid=txid, index=1)
 
-    def lock(scid: str, stamp: float) -> None:
-        if channel.state == "CHANNELD_AWAITING_SPLICE":
-            _lock_splice(world, channel, txid, scid, delta_msat, fee_msat, stamp)
+        def lock(later: float) -> None:
+            if channel.state == "CHANNELD_AWAITING_SPLICE":
+                _lock_splice(world, channel, delta_msat, ours_msat, scid, height, later)
+
+        channel.inflight[0].lock = lock
+        world.at_height(height + LOCKIN_BLOCKS - 1, lock)
 
     world.mempool.append(confirmed)
     return txid
@@ -194,22 +186,23 @@ def splice(world: World, channel: Channel, delta_sat: int, at_s: float) -> str:
 def _lock_splice(
     world: World,
     channel: Channel,
-    txid: str,
-    scid: str,
     delta_msat: int,
-    fee_msat: int,
+    ours_msat: int,
+    scid: str,
+    height: int,
     at_s: float,
 ) -> None:
-    closing.book_close(world, channel, txid, channel.to_us_msat, at_s, ("splice",))
+    """The new funding takes over; `height` is its block, in which both rows are booked."""
+    txid = channel.inflight[0].funding_txid
+    channel_books.closed(world, channel, txid, 2, at_s, height=height, tags=("splice",))
     channel.inflight.clear()
     channel.total_msat += delta_msat
-    channel.to_us_msat += delta_msat
-    channel.min_to_us_msat = min(channel.min_to_us_msat, channel.to_us_msat)
-    channel.max_to_us_msat = max(channel.max_to_us_msat, channel.to_us_msat)
+    channel.to_us_msat += ours_msat
+    channel.min_to_us_msat = max(0, channel.min_to_us_msat + ours_msat)
+    channel.max_to_us_msat += ours_msat
     channel.funding_txid, channel.outnum = txid, 0
-    _book_open(world, channel, at_s, world.height, ("splice",))
-    if delta_msat < 0:
-        wallet.deposit(world, -delta_msat - fee_msat, at_s, world.height, txid=txid, index=1)
+    channel.opening_height = height
+    channel_books.opened(world, channel, at_s, spliced=True)
     ceiling = channel.total_msat - channel.our_reserve_msat
     if channel.policy.htlc_max_msat > ceiling:
         channel.policy = replace(channel.policy, htlc_max_msat=ceiling)

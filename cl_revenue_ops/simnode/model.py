@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -60,13 +61,32 @@ class Htlc:
 
 @dataclass
 class Inflight:
-    """An unconfirmed splice: the funding that will replace the present one."""
+    """A splice on its way: the funding that will replace the present one.
+
+    Once its transaction is in a block, `lock` completes it at the time it is given.
+    """
 
     funding_txid: str
     outnum: int
     total_msat: int
     splice_sat: int
     feerate_perkw: int
+    lock: Callable[[float], None] | None = None
+
+
+@dataclass
+class Commitment:
+    """A commitment transaction on the chain, `ours` if our side published it.
+
+    `outputs` are the HTLCs that have an output of their own: (direction, id) -> (place, msat);
+    `open_outputs` counts those not settled yet.
+    """
+
+    txid: str
+    height: int
+    ours: bool
+    outputs: dict[tuple[str, int], tuple[int, int]]
+    open_outputs: int = 0
 
 
 @dataclass
@@ -100,6 +120,10 @@ class Traffic:
 @dataclass
 class Channel:
     """One channel. `to_us_msat` moves only when an HTLC is resolved, as lightningd reports it.
+
+    Once it is `frozen` by a forced close, HTLCs end on the chain only; their amounts then move no
+    balance of the channel any more. `preimages` are those HTLCs, as (direction, id), of which the
+    preimage is known since.
 
     `policies` is the history of our own policy as (unix seconds, policy), oldest first;
     `former` is the one former policy that is still honoured before `former_until_s`.
@@ -150,13 +174,16 @@ class Channel:
     state_changes: list[dict[str, str]] = field(default_factory=list)
     inflight: list[Inflight] = field(default_factory=list)
     commitments: int = 0
-    close_height: int | None = None
-    forget_height: int | None = None
+    opening_height: int = 0
+    open_booked: bool = False
+    frozen: bool = False
+    commitment: Commitment | None = None
+    preimages: set[tuple[str, int]] = field(default_factory=set)
 
     @property
     def usable(self) -> bool:
-        """True in the two states in which HTLCs can be added."""
-        return self.state in USABLE
+        """True in the two states in which HTLCs can be added, unless a forced close is coming."""
+        return self.state in USABLE and not self.frozen
 
     @property
     def to_them_msat(self) -> int:
@@ -169,6 +196,11 @@ class Channel:
         """
         weight = COMMITMENT_WEIGHT + HTLC_WEIGHT * htlcs
         return 2 * self.feerate_perkw * weight // 1000 * 1000 + ANCHORS_MSAT
+
+    def commitment_cost_msat(self, htlcs: int) -> int:
+        """What a commitment transaction with that many HTLC outputs costs its miner's payer."""
+        weight = COMMITMENT_WEIGHT + HTLC_WEIGHT * htlcs
+        return self.feerate_perkw * weight // 1000 * 1000
 
     def _fee_buffer_msat(self, payer: str) -> int:
         if self.opener != payer:

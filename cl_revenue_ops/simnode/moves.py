@@ -41,7 +41,13 @@ class ChainMove(NamedTuple):
     peer_id: str | None = None
     originating_account: str | None = None
     spending_txid: str | None = None
+    payment_hash: str | None = None
     output_count: int | None = None
+
+    @property
+    def txid(self) -> str:
+        """The transaction that made the output."""
+        return self.utxo.rpartition(":")[0]
 
     def entry(self) -> dict[str, Any]:
         """The listchainmoves entry."""
@@ -92,12 +98,14 @@ class Books:
         peer_id: str | None = None,
         origin: str | None = None,
         spending_txid: str | None = None,
+        payment_hash: str | None = None,
         output_count: int | None = None,
     ) -> ChainMove:
         """Append a chain move over the output `utxo` ("txid:n") worth `output_msat`."""
         move = ChainMove(
             len(self.chain_moves) + 1, account_id, credit_msat, debit_msat, int(at_s), tag,
-            extra_tags, utxo, output_msat, height, peer_id, origin, spending_txid, output_count,
+            extra_tags, utxo, output_msat, height, peer_id, origin, spending_txid, payment_hash,
+            output_count,
         )  # fmt: skip
         self.chain_moves.append(move)
         return move

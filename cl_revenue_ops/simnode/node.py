@@ -13,6 +13,7 @@ from typing import Any
 from cl_revenue_ops.simnode import clboss as clboss_plugin
 from cl_revenue_ops.simnode import client
 from cl_revenue_ops.simnode.autoclean import Autoclean
+from cl_revenue_ops.simnode.bookkeeper import Bookkeeper
 from cl_revenue_ops.simnode.clock import Clock, RealClock, VirtualClock
 from cl_revenue_ops.simnode.controls import Controls
 from cl_revenue_ops.simnode.era import NEWEST
@@ -43,7 +44,8 @@ class SimulatedNode(Controls):
     Without, time is the system's and a thread ticks. `on_step(from_s, to_s)` is called before
     each step of time, to put in the attempts of that span; it runs in the caller's thread
     (virtual) or the ticking one. Use as a context manager, or call `start` and `stop`. A
-    directory that was not given is temporary. `clboss` is the release of a CLBoss beside it.
+    directory that was not given is temporary. `clboss` is the release of a CLBoss beside it;
+    without `bookkeeper` that plugin is disabled, until `plugins.set_present` brings it.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class SimulatedNode(Controls):
         env: Mapping[str, str] | None = None,
         on_step: Callable[[float, float], None] | None = None,
         clboss: str | None = None,
+        bookkeeper: bool = True,
     ) -> None:
         self._temporary = None if directory else _temporary_directory()
         base = directory or Path(self._temporary.name if self._temporary else "")
@@ -76,6 +79,8 @@ class SimulatedNode(Controls):
         )
         self.world.listeners.append(self.plugins)
         self.autoclean = Autoclean(self.world, self.options)
+        self.bookkeeper = Bookkeeper(self.world)
+        self.plugins.add_companion(self.bookkeeper, present=bookkeeper, dynamic=False)
         self.clboss: clboss_plugin.Clboss | None = None
         if clboss is not None:
             self.clboss = clboss_plugin.Clboss(self.world, clboss, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cl_revenue_ops.simnode import closing, events, policies
+from cl_revenue_ops.simnode import closing, events, onchain_htlcs, policies
 from cl_revenue_ops.simnode.errors import bad_params
 from cl_revenue_ops.simnode.forward_log import (
     FAILCODES,
@@ -169,32 +169,67 @@ def resolve(world: World, created: int, outcome: str, at_s: float) -> ForwardRow
     status = STATUSES.index(outcome)
     if status not in (SETTLED, FAILED, LOCAL_FAILED):
         raise ValueError(f"a pending forward cannot become {outcome!r}")
+    flight = world.pending[created]
+    if flight.outgoing.frozen:
+        # Only the chain can end it: they claim it with the preimage, or it times out.
+        if status == SETTLED:
+            onchain_htlcs.settle(world, flight.outgoing, "out", flight.out_htlc.id)
+        return flight.row
+    remove_htlc(world, flight.outgoing, flight.out_htlc, status == SETTLED)
+    return _finish(world, created, status, at_s)
+
+
+def ended_on_chain(
+    world: World, channel: Channel, htlc: Htlc, fulfilled: bool, at_s: float
+) -> None:
+    """See World.htlc_ended."""
+    for created, flight in list(world.pending.items()):
+        if flight.outgoing is channel and flight.out_htlc is htlc:
+            _finish(world, created, SETTLED if fulfilled else LOCAL_FAILED, at_s)
+    remove_htlc(world, channel, htlc, fulfilled=False)
+
+
+def _finish(world: World, created: int, status: int, at_s: float) -> ForwardRow:
+    """The outgoing side of a forward has ended: its row, its books, and its incoming side.
+
+    Where the incoming channel was closed by force, its HTLC stays for the chain to end.
+    """
     flight = world.pending.pop(created)
-    settled = status == SETTLED
-    remove_htlc(world, flight.outgoing, flight.out_htlc, settled)
-    remove_htlc(world, flight.incoming, flight.in_htlc, settled)
-    code = FAILCODES["WIRE_TEMPORARY_CHANNEL_FAILURE"] if status == LOCAL_FAILED else None
+    settled, incoming = status == SETTLED, flight.incoming
+    if not incoming.frozen:
+        remove_htlc(world, incoming, flight.in_htlc, settled)
+    elif settled:
+        onchain_htlcs.settle(world, incoming, "in", flight.in_htlc.id)
+    reason = "WIRE_PERMANENT_CHANNEL_FAILURE"
+    if not flight.outgoing.frozen:
+        reason = "WIRE_TEMPORARY_CHANNEL_FAILURE"
+    code = FAILCODES[reason] if status == LOCAL_FAILED else None
     updated = world.forwards.resolve(created, status, at_s, code or 0)
-    row = flight.row._replace(status=outcome, failcode=code)
+    row = flight.row._replace(status=STATUSES[status], failcode=code)
     if code is None:
         row = row._replace(resolved_s=at_s)
     extra = {"preimage": flight.preimage} if settled and world.era.at_least(26, 4) else {}
     events.forward_event(world, row, flight.in_htlc.payment_hash, updated=updated, extra=extra)
     if settled:
         _book(world, flight, at_s)
-    for channel in (flight.incoming, flight.outgoing):
+    for channel in (incoming, flight.outgoing):
         closing.drained(world, channel, at_s)
     world.changed.notify_all()
     return row
 
 
 def _book(world: World, flight: Pending, at_s: float) -> None:
-    """Two moves with the same fee, the outgoing side first, as lightningd writes them."""
+    """A move with the same fee on each side that was settled in its channel, not on the chain.
+
+    Each is written when its peer has let the HTLC go, so either may be first.
+    """
     row, hash_ = flight.row, flight.in_htlc.payment_hash
-    for channel, credit, debit in (
-        (flight.outgoing, 0, row.out_msat),
-        (flight.incoming, row.in_msat, 0),
-    ):
+    sides = [(flight.outgoing, 0, row.out_msat), (flight.incoming, row.in_msat, 0)]
+    if int(hash_[0], 16) % 2:
+        sides.reverse()
+    for channel, credit, debit in sides:
+        if channel.frozen:
+            continue
         move = world.books.book_channel(
             channel.channel_id, at_s, "routed", credit_msat=credit, debit_msat=debit,
             fees_msat=row.fee_msat, payment_hash=hash_,

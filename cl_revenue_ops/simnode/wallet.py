@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CANNOT_AFFORD = 301
 DUST_MSAT = 546_000
+WITHDRAW_WEIGHT = 561
 
 
 def deposit(
@@ -86,8 +87,41 @@ def fund_transaction(world: World, txid: str, amount_msat: int, fee_msat: int) -
         output.reserved = True
     world.funding[txid] = chosen
     change = total - amount_msat - fee_msat
-    if change:
+    # Change below the dust limit is left to the miner.
+    if change >= DUST_MSAT:
         _output(world, txid, 1, change)
+
+
+def pay_fee(world: World, txid: str, fee_msat: int, at_s: float, *, index: int = 1) -> bool:
+    """Add an own output to a transaction that confirms now, to pay its fee; False without one.
+
+    What is left of it comes back as the transaction's output number `index`.
+    """
+    need_msat = fee_msat + DUST_MSAT
+    for output in world.outputs:
+        free = output.height is not None and not output.spent and not output.reserved
+        if free and output.amount_msat >= need_msat:
+            spend(world, [output], txid, at_s, world.height)
+            change_msat = output.amount_msat - fee_msat
+            deposit(world, change_msat, at_s, world.height, txid=txid, index=index)
+            return True
+    return False
+
+
+def withdraw(world: World, amount_msat: int, at_s: float) -> str:
+    """Pay `amount_msat` to an address that is not ours; returns the txid, 301 if we cannot.
+
+    Booked as outside at once with block 0; our own side follows with the block.
+    """
+    txid = world.draw("txid")
+    fund_transaction(world, txid, amount_msat, world.chain_fee_msat(WITHDRAW_WEIGHT))
+    move = world.books.book_chain(
+        "external", at_s, "deposit", f"{txid}:0", amount_msat, 0, credit_msat=amount_msat,
+        origin="wallet",
+    )  # fmt: skip
+    events.chain_move(world, move)
+    world.mempool.append(lambda _, stamp: confirm(world, txid, stamp))
+    return txid
 
 
 def cancel(world: World, txid: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
-from cl_revenue_ops.simnode import closing, lifecycle, payments, routing, wallet
+from cl_revenue_ops.simnode import closing, commitment, lifecycle, payments, routing, wallet
 from cl_revenue_ops.simnode import policies as policy_law
 from cl_revenue_ops.simnode.forward_log import History
 from cl_revenue_ops.simnode.identity import digest
-from cl_revenue_ops.simnode.model import ForwardRow, Policy
+from cl_revenue_ops.simnode.model import Channel, ForwardRow, Htlc, Policy
 from cl_revenue_ops.simnode.state import WorldState
 
 
@@ -52,15 +52,6 @@ class World(WorldState):
                 established=established, at_s=self.now(at_s),
             )  # fmt: skip
 
-    def splice(self, channel_id: str, delta_sat: int, *, at_s: float | None = None) -> str:
-        """Begin to grow (or shrink) our side by `delta_sat`; returns the splice txid.
-
-        The channel is CHANNELD_AWAITING_SPLICE until `mine`; then its scid, funding_txid and
-        total_msat change, its channel_id and alias do not.
-        """
-        with self.lock:
-            return lifecycle.splice(self, self.channel(channel_id), delta_sat, self.now(at_s))
-
     def close(self, channel_id: str, *, by: str = "local", at_s: float | None = None) -> None:
         """Begin a mutual close; HTLCs in flight hold it in CHANNELD_SHUTTING_DOWN.
 
@@ -70,9 +61,40 @@ class World(WorldState):
             closing.close(self, self.channel(channel_id), by, self.now(at_s))
 
     def force_close(self, channel_id: str, *, by: str = "local", at_s: float | None = None) -> None:
-        """Broadcast a commitment transaction; forwards in flight over the channel fail."""
+        """Broadcast a commitment transaction; HTLCs in flight end on the chain.
+
+        Ours is the one of `by="local"`; it delays our balance by 144 blocks, theirs does not. What
+        we offered is taken back at its expiry unless `resolve` settles it before; then the peer
+        takes it in the next block. What was offered to us we take once it is settled, and lose at
+        its expiry. Transactions of HTLCs on our own commitment need wallet outputs for their fees.
+        """
         with self.lock:
-            closing.force_close(self, self.channel(channel_id), by, self.now(at_s))
+            commitment.force_close(self, self.channel(channel_id), by, self.now(at_s))
+
+    def cheat(self, channel_id: str, ours_msat: int, *, at_s: float | None = None) -> None:
+        """The peer broadcasts an outdated commitment in which `ours_msat` was our balance.
+
+        In the block after it we take its output as a penalty. HTLCs in flight are lost.
+        """
+        with self.lock:
+            commitment.cheat(self, self.channel(channel_id), ours_msat, self.now(at_s))
+
+    def htlc_ended(self, channel: Channel, htlc: Htlc, fulfilled: bool, at_s: float) -> None:
+        """An HTLC of a channel that was closed by force has ended on the chain."""
+        with self.lock:
+            routing.ended_on_chain(self, channel, htlc, fulfilled, at_s)
+
+    def splice(
+        self, channel_id: str, delta_sat: int, *, by: str = "local", at_s: float | None = None
+    ) -> str:
+        """Begin to change the capacity by `delta_sat`, on the side of `by`; returns the txid.
+
+        We add from our wallet, or take out of our balance, fee included. The channel is
+        CHANNELD_AWAITING_SPLICE until `mine`; then its scid, funding_txid and total_msat change,
+        its channel_id and alias do not.
+        """
+        with self.lock:
+            return lifecycle.splice(self, self.channel(channel_id), delta_sat, by, self.now(at_s))
 
     def connect(self, peer_id: str, *, at_s: float | None = None) -> None:
         """The peer connects; nothing happens if it is connected."""
@@ -188,10 +210,25 @@ class World(WorldState):
         Not `ok`, or without room on either side: the entry's status is failed.
         """
         with self.lock:
-            return payments.circular(
-                self, self.channel(out_channel_id), self.channel(in_channel_id), amount_msat,
-                fee_msat, ok, self.now(at_s),
-            )  # fmt: skip
+            route = payments.Route(
+                self.channel(out_channel_id), self.channel(in_channel_id), amount_msat, fee_msat
+            )
+            return payments.circular(self, [route], ok, self.now(at_s))[0]
+
+    def circular_parts(
+        self, parts: list[tuple[str, str, int, int]], *, ok: bool = True, at_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """We pay ourselves in several parts of one payment; returns their listsendpays entries.
+
+        Each part is (out channel, in channel, amount, fee) as in `circular_payment`. They arrive
+        together or not at all.
+        """
+        with self.lock:
+            routes = [
+                payments.Route(self.channel(out), self.channel(into), amount_msat, fee_msat)
+                for out, into, amount_msat, fee_msat in parts
+            ]
+            return payments.circular(self, routes, ok, self.now(at_s))
 
     def send_payment(
         self,
@@ -223,6 +260,11 @@ class World(WorldState):
         with self.lock:
             output = wallet.deposit(self, amount_sat * 1000, self.now(at_s), self.height)
             return f"{output.txid}:{output.index}"
+
+    def withdraw(self, amount_sat: int, *, at_s: float | None = None) -> str:
+        """Pay from the wallet to an address outside; returns the txid, 301 if we cannot."""
+        with self.lock:
+            return wallet.withdraw(self, amount_sat * 1000, self.now(at_s))
 
     def set_feerate(self, perkw: int) -> None:
         """The mempool's feerate for the next blocks, sat per 1000 weight units; others scale."""

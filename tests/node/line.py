@@ -77,7 +77,7 @@ class Line(ABC):
         """
 
     @abstractmethod
-    def _hold(self, amount_msat: int) -> Callable[[], None]:
+    def hold(self, amount_msat: int) -> Callable[[], None]:
         """Begin a payment that the payee holds back; the result lets it settle and waits."""
 
     @abstractmethod
@@ -228,7 +228,7 @@ class Line(ABC):
     def held_payment(self, amount_msat: int) -> Iterator[None]:
         """A payment that is on its way inside the block and settles at its end."""
         fee_msat = self.fee_msat(amount_msat)
-        release = self._hold(amount_msat)
+        release = self.hold(amount_msat)
         self.tally.offered += 1
         try:
             yield

@@ -61,20 +61,20 @@ class RealLine(Line):
 
     def __init__(self, chain: Chain, name: str) -> None:
         super().__init__()
-        self._bitcoind = chain.bitcoind
+        self.bitcoind = chain.bitcoind
         self._workers = ThreadPoolExecutor(20)
         self._factory = _factory(chain, name, self._workers)
         folder = chain.folder / name
         holder = folder / "holding_payee.py"
         shutil.copy(Path(holding_payee.__file__), holder)
         holder.chmod(holder.stat().st_mode | stat.S_IXUSR)
-        self._payer, self._middle, self._payee = self._factory.get_nodes(
+        self.payer, self.middle, self.payee = self._factory.get_nodes(
             3, opts=[{"start": False} for _ in range(3)]
         )
-        self._middle.daemon.opts["plugin"] = self.plugin_path
-        self._payee.daemon.opts["plugin"] = str(holder)
-        self.socket = _socket(self._middle)
-        self._hold_file = _socket(self._payee).with_name("hold")
+        self.middle.daemon.opts["plugin"] = self.plugin_path
+        self.payee.daemon.opts["plugin"] = str(holder)
+        self.socket = _socket(self.middle)
+        self._hold_file = _socket(self.payee).with_name("hold")
         try:
             self._begin()
         except BaseException:
@@ -86,13 +86,13 @@ class RealLine(Line):
             _prepare(node)
             node.start()
         self._factory.join_nodes(self._nodes, wait_for_announce=True)
-        self.payer_id = self._payer.info["id"]
-        self.payee_id = self._payee.info["id"]
+        self.payer_id = self.payer.info["id"]
+        self.payee_id = self.payee.info["id"]
         self.wait_ready()
 
     @property
     def _nodes(self) -> list[Any]:
-        return [self._payer, self._middle, self._payee]
+        return [self.payer, self.middle, self.payee]
 
     # -- payments -----------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class RealLine(Line):
         fee_msat = self.fee_msat(amount_msat)
         hash_ = self._send(amount_msat, fee_msat, ending)
         try:
-            self._at(self._payer, "waitsendpay", {"payment_hash": hash_})
+            self.at(self.payer, "waitsendpay", {"payment_hash": hash_})
             ended = "settled"
         except RpcError as error:
             failure = error.body.get("data", {}).get("failcodename", error.message)
@@ -112,8 +112,8 @@ class RealLine(Line):
     def _send(self, amount_msat: int, fee_msat: int, ending: str) -> str:
         """Send over the line whatever gossip says; the payment_hash."""
         label = os.urandom(8).hex()
-        invoice = self._at(
-            self._payee,
+        invoice = self.at(
+            self.payee,
             "invoice",
             {"amount_msat": amount_msat, "label": label, "description": label},
         )
@@ -121,7 +121,7 @@ class RealLine(Line):
         onward = UNKNOWN_SCID if ending == "refused" else self.outgoing["short_channel_id"]
         route = [
             {
-                "id": self._middle.info["id"],
+                "id": self.middle.info["id"],
                 "channel": self.incoming["short_channel_id"],
                 "amount_msat": amount_msat + fee_msat,
                 "delay": _LAST_DELAY + _HOP_DELAY,
@@ -135,17 +135,17 @@ class RealLine(Line):
         ]
         secret = invoice["payment_secret"]
         params = {"route": route, "payment_hash": hash_, "payment_secret": secret}
-        self._at(self._payer, "sendpay", params)
+        self.at(self.payer, "sendpay", params)
         return str(hash_)
 
-    def _hold(self, amount_msat: int) -> Callable[[], None]:
+    def hold(self, amount_msat: int) -> Callable[[], None]:
         self._hold_file.touch()
         hash_ = self._send(amount_msat, self.fee_msat(amount_msat), "settled")
         wait_for(lambda: self.forwards("offered"), "an offered forward")
 
         def release() -> None:
             self._hold_file.unlink()
-            self._at(self._payer, "waitsendpay", {"payment_hash": hash_})
+            self.at(self.payer, "waitsendpay", {"payment_hash": hash_})
 
         return release
 
@@ -157,7 +157,7 @@ class RealLine(Line):
             "invoice", {"amount_msat": amount_msat, "label": label, "description": label}
         )
         out = {"id": self.payee_id, "amount_msat": amount_msat + fee_msat, **hop}
-        back = {"id": self._middle.info["id"], "amount_msat": amount_msat, **hop}
+        back = {"id": self.middle.info["id"], "amount_msat": amount_msat, **hop}
         hash_, secret = invoice["payment_hash"], invoice["payment_secret"]
         route = [{**out, "delay": _LAST_DELAY + _HOP_DELAY}, {**back, "delay": _LAST_DELAY}]
         self.call("sendpay", {"route": route, "payment_hash": hash_, "payment_secret": secret})
@@ -167,15 +167,15 @@ class RealLine(Line):
     def pay_by_gossip(self, amount_msat: int) -> int:
         label = os.urandom(8).hex()
         invoice = {"amount_msat": amount_msat, "label": label, "description": label}
-        bolt11 = self._at(self._payee, "invoice", invoice)["bolt11"]
-        paid = self._at(self._payer, "xpay", {"invstring": bolt11})
+        bolt11 = self.at(self.payee, "invoice", invoice)["bolt11"]
+        paid = self.at(self.payer, "xpay", {"invstring": bolt11})
         fee_msat: int = paid["amount_sent_msat"] - amount_msat
         self.note("settled", amount_msat, fee_msat)
         return fee_msat
 
     def neighbours_view_ppm(self) -> int | None:
         scid = self.outgoing["short_channel_id"]
-        rows = self._at(self._payer, "listchannels", {"short_channel_id": scid})["channels"]
+        rows = self.at(self.payer, "listchannels", {"short_channel_id": scid})["channels"]
         ours = [row for row in rows if row["destination"] == self.payee_id]
         return ours[0]["fee_per_millionth"] if ours else None
 
@@ -183,16 +183,16 @@ class RealLine(Line):
 
     def splice_in(self, amount_sat: int) -> None:
         address = self.call("newaddr", {"addresstype": "bech32"})["bech32"]
-        self._bitcoind.rpc.sendtoaddress(address, (amount_sat + 100_000) / 10**8)
+        self.bitcoind.rpc.sendtoaddress(address, (amount_sat + 100_000) / 10**8)
         self.mine(1)
         channel_id = self.outgoing["channel_id"]
         done = self.call("splicein", {"channel": channel_id, "amount": f"{amount_sat}sat"})
-        wait_for(lambda: done["txid"] in self._bitcoind.rpc.getrawmempool(), "the splice")
+        wait_for(lambda: done["txid"] in self.bitcoind.rpc.getrawmempool(), "the splice")
 
     def close_to_payee(self) -> None:
         channel_id = self.outgoing["channel_id"]
         self.call("close", {"id": channel_id})
-        wait_for(self._bitcoind.rpc.getrawmempool, "the closing transaction")
+        wait_for(self.bitcoind.rpc.getrawmempool, "the closing transaction")
         self.mine(1)
         wait_for(lambda: self._state_of(channel_id) == "ONCHAIN", "the close on chain")
 
@@ -201,12 +201,12 @@ class RealLine(Line):
         return next((row["state"] for row in rows if row.get("channel_id") == channel_id), None)
 
     def mine(self, blocks: int) -> None:
-        self._bitcoind.generate_block(blocks)
-        height = self._bitcoind.rpc.getblockcount()
+        self.bitcoind.generate_block(blocks)
+        height = self.bitcoind.rpc.getblockcount()
         wait_for(lambda: self._heights() == {height}, "the blocks")
 
     def _heights(self) -> set[int]:
-        return {self._at(node, "getinfo")["blockheight"] for node in self._nodes}
+        return {self.at(node, "getinfo")["blockheight"] for node in self._nodes}
 
     def disconnect_payee(self) -> None:
         self.call("disconnect", {"id": self.payee_id, "force": True})
@@ -219,10 +219,10 @@ class RealLine(Line):
         wait_for(self._connected, "two usable channels")
 
     def _connected(self) -> bool:
-        for node in (self._payer, self._payee):
-            middle = {"id": self._middle.info["id"], "host": "127.0.0.1", "port": self._middle.port}
-            self._at(node, "connect", middle)
-        ends = [self._at(node, "listpeerchannels") for node in (self._payer, self._payee)]
+        for node in (self.payer, self.payee):
+            middle = {"id": self.middle.info["id"], "host": "127.0.0.1", "port": self.middle.port}
+            self.at(node, "connect", middle)
+        ends = [self.at(node, "listpeerchannels") for node in (self.payer, self.payee)]
         rows = [row for end in ends for row in end["channels"]]
         return self.usable() and all(row.get("reestablished") for row in rows)
 
@@ -236,17 +236,17 @@ class RealLine(Line):
         # A lightningd that stops while a settled HTLC is still being removed cannot book its fee
         # after the restart, and calls that BROKEN.
         wait_for(self._calm, "channels without an HTLC")
-        self._middle.stop(PATIENCE_S)
+        self.middle.stop(PATIENCE_S)
 
     def _calm(self) -> bool:
         return not any(row["htlcs"] for row in self.call("listpeerchannels")["channels"])
 
     def crash_node(self) -> None:
         wait_for(self._calm, "channels without an HTLC")
-        self._middle.daemon.kill()
+        self.middle.daemon.kill()
 
     def start_node(self) -> None:
-        self._middle.start()
+        self.middle.start()
         self._connect()
 
     def plugin_pid(self) -> int | None:
@@ -276,9 +276,10 @@ class RealLine(Line):
         self._workers.shutdown(wait=False)
 
     def _log(self) -> str:
-        return Path(self._middle.daemon.lightning_dir, "log").read_text("utf-8", "replace")
+        return Path(self.middle.daemon.lightning_dir, "log").read_text("utf-8", "replace")
 
-    def _at(self, node: Any, method: str, params: object = None) -> Any:
+    def at(self, node: Any, method: str, params: object = None) -> Any:
+        """The result of a method of any of the three."""
         return wire.call(_socket(node), method, {} if params is None else params, PATIENCE_S)
 
 

@@ -24,15 +24,15 @@ class SimulatedLine(Line):
 
     def __init__(self, version: str = NEWEST, clboss: str | None = None) -> None:
         super().__init__()
-        self._node = SimulatedNode([sys.executable, str(PLUGIN)], version=version, clboss=clboss)
-        self._node.start()
-        self._hosts: list[PluginHost] = [self._node.plugin]
-        self._in = self._node.open("payer", CAPACITY_SAT, 0, opener="remote")
-        self._out = self._node.open("payee", CAPACITY_SAT)
-        channels = self._node.world.channels
+        self.node = SimulatedNode([sys.executable, str(PLUGIN)], version=version, clboss=clboss)
+        self.node.start()
+        self._hosts: list[PluginHost] = [self.node.plugin]
+        self._in = self.node.open("payer", CAPACITY_SAT, 0, opener="remote")
+        self._out = self.node.open("payee", CAPACITY_SAT)
+        channels = self.node.world.channels
         self.payer_id = channels[self._in].peer_id
         self.payee_id = channels[self._out].peer_id
-        self.socket = self._node.rpc_file
+        self.socket = self.node.rpc_file
         self.wait_ready()
 
     # -- payments -----------------------------------------------------------------------------
@@ -46,20 +46,20 @@ class SimulatedLine(Line):
         self.note(ending, amount_msat, fee_msat)
 
     def _forward(self, target: str, amount_msat: int, fee_msat: int, outcome: str) -> ForwardRow:
-        world = self._node.world
+        world = self.node.world
         now_s = world.clock.now()
         return world.forward(self._in, target, amount_msat, amount_msat + fee_msat, now_s, outcome)
 
-    def _hold(self, amount_msat: int) -> Callable[[], None]:
+    def hold(self, amount_msat: int) -> Callable[[], None]:
         row = self._forward(self._out, amount_msat, self.fee_msat(amount_msat), "pending")
         assert row.status == "offered", row
         return lambda: self._settle(row.created_index)
 
     def _settle(self, created_index: int) -> None:
-        self._node.world.resolve(created_index)
+        self.node.world.resolve(created_index)
 
     def pay_itself(self, amount_msat: int, fee_msat: int) -> Row:
-        world = self._node.world
+        world = self.node.world
         row = world.circular_payment(self._out, self._in, amount_msat, fee_msat)
         assert row["status"] == "complete", row
         return self.incoming
@@ -86,41 +86,41 @@ class SimulatedLine(Line):
     # -- channels -----------------------------------------------------------------------------
 
     def splice_in(self, amount_sat: int) -> None:
-        self._node.world.fund(amount_sat + 100_000)
-        self._node.world.splice(self._out, amount_sat)
+        self.node.world.fund(amount_sat + 100_000)
+        self.node.world.splice(self._out, amount_sat)
 
     def close_to_payee(self) -> None:
-        self._node.close(self._out)
+        self.node.close(self._out)
 
     def mine(self, blocks: int) -> None:
-        self._node.mine(blocks)
+        self.node.mine(blocks)
 
     def disconnect_payee(self) -> None:
-        self._node.world.disconnect(self.payee_id)
+        self.node.world.disconnect(self.payee_id)
 
     def reconnect_payee(self) -> None:
-        self._node.world.connect(self.payee_id)
+        self.node.world.connect(self.payee_id)
 
     # -- processes ----------------------------------------------------------------------------
 
     def restart_node(self) -> None:
-        self._node.restart()
+        self.node.restart()
         self._remember()
 
     def stop_node(self) -> None:
-        self._node.stop()
+        self.node.stop()
 
     def crash_node(self) -> None:
-        for host in list(self._node.plugins.hosts):
+        for host in list(self.node.plugins.hosts):
             host.close_pipe(PATIENCE_S)
-        self._node.stop()
+        self.node.stop()
 
     def start_node(self) -> None:
-        self._node.start()
+        self.node.start()
         self._remember()
 
     def _remember(self) -> None:
-        self._hosts.append(self._node.plugin)
+        self._hosts.append(self.node.plugin)
 
     def start_plugin(self, options: Mapping[str, object] | None = None) -> None:
         super().start_plugin(options)
@@ -128,13 +128,13 @@ class SimulatedLine(Line):
 
     def plugin_pid(self) -> int | None:
         try:
-            host = self._node.plugin
+            host = self.node.plugin
         except (PluginDied, ConnectionError):
             return None
         return host.pid if host.alive else None
 
     def kill_plugin(self) -> None:
-        self._node.plugin.kill()
+        self.node.plugin.kill()
         self._hosts.pop()
         wait_for(lambda: not self.listed(), "the end of the plugin")
 
@@ -153,4 +153,4 @@ class SimulatedLine(Line):
         return lines + [host.stderr_tail() for host in self._hosts if host.stderr_tail()]
 
     def shut_down(self) -> None:
-        self._node.__exit__(None, None, None)
+        self.node.__exit__(None, None, None)

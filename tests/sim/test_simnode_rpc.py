@@ -48,7 +48,7 @@ class TestParameters:
     """lightningd refuses what it does not know, before it does anything."""
 
     def test_unknown_command(self, node: SimulatedNode) -> None:
-        for method in ("sling-stats", "clboss-status", "bkpr-listincome", "revenue-status"):
+        for method in ("sling-stats", "clboss-status", "bkpr-nothing", "revenue-status"):
             assert refusal(node, method).code == -32601
 
     @pytest.mark.parametrize(
@@ -265,10 +265,11 @@ class TestAdmin:
         assert node.call("clock-read", {"a": 1}) == {"asked": {"a": 1}}
         assert node.call("help", ["clock-read"])["help"] == [{"command": "clock-read"}]
         names = [entry["name"] for entry in node.call("plugin", ["list"])["plugins"]]
-        assert names == ["/plugins/clock"]
+        assert [name for name in names if "bookkeeper" not in name] == ["/plugins/clock"]
         node.plugins.set_present("clock", False)
         assert refusal(node, "clock-read").code == -32601
-        assert node.call("plugin", ["list"])["plugins"] == []
+        names = [entry["name"] for entry in node.call("plugin", ["list"])["plugins"]]
+        assert "/plugins/clock" not in names
 
     def test_the_datastore_keeps_its_rules(self, node: SimulatedNode) -> None:
         key = ["revenue", "seed"]
