@@ -90,8 +90,8 @@ def value(log_fees: FloatArray, cell: int, net_ppm: float) -> FloatArray:
 def test_the_best_fee_of_a_cell_is_that_of_a_search_over_all_fees(
     cell: int, net_ppm: float
 ) -> None:
-    """Beyond forty times c the table ends; there nothing is left to sell. Where a sat that leaves is
-    worth many times c the best fee is next to nothing, and no fee near it earns any less.
+    """Beyond forty times c the table ends; there nothing is left to sell. Where what traffic leaves
+    behind is worth many times c, the best fee is next to nothing, and none near it earns any less.
     """
     price = math.exp(CELL_LOG_PRICE[cell])
     ratio = net_ppm / price
