@@ -51,7 +51,8 @@ class FeePolicies:
         moved = [
             peer_id
             for peer_id in {**known, **policies}
-            if _asks(known.get(peer_id)) != _asks(policies.get(peer_id))
+            if known.get(peer_id) != policies.get(peer_id)
+            and _asks(known.get(peer_id)) != _asks(policies.get(peer_id))
         ]
         if self._version is None:
             self._looked_s = self._house.now()

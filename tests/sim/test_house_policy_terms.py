@@ -396,12 +396,16 @@ def test_what_a_change_decided_is_not_decided_again_in_the_cycle_under_way(
     for name in range(45):
         node.open(f"peer {name}", 1_000_000, 500_000)
     node.wait_s(CYCLE_S + 60.0)
-    last, engine = max(node.world.channels), Engine(node)
-    peer_id = node.world.channels[last].peer_id
+    last, post = max(node.world.channels), node.life.house.core.post
+    policy = PeerPolicy(node.world.channels[last].peer_id, "static", fee_ppm=808)
+    told: list[PeerPolicy] = []
 
     def asked(method: str) -> None:
-        if method == "listpeerchannels" and not engine.policies:
-            engine.set(peer_id, "static", fee_ppm=808)
+        if method == "listpeerchannels" and not told:
+            told.append(policy)
+            post.publish(PolicySnapshot(1_000_000, node.now_s, (policy,)))
+            change = PolicyChanged(policy.peer_id, "set", None, policy, node.now_s, 1_000_000)
+            post.publish(change)
 
     start_s = node.now_s
     node.wait_s(CYCLE_S - 300.0)
