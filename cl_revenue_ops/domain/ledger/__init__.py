@@ -1,0 +1,1 @@
+"""The ledger: what happened as postings that sum to zero, and what they add up to."""

@@ -1,0 +1,394 @@
+"""The protocol of the books: what the node moved, what was booked for it, and the sums of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from messages.base import Command, Tick
+
+WALLET = "wallet"
+EXTERNAL = "external"
+
+
+class ChannelMove(NamedTuple):
+    """One movement inside a channel that is no forward, as the node lists it.
+
+    Either `credit_msat` or `debit_msat` is above zero. `debit_msat` contains `fees_msat`, the
+    routing fee that was paid. `index` is the node's, None before v25.09. Times are Unix seconds.
+    """
+
+    index: int | None
+    channel_id: str
+    tag: str
+    credit_msat: int
+    debit_msat: int
+    fees_msat: int
+    at_s: int
+    payment_hash: str | None = None
+    part_id: int | None = None
+    group_id: int | None = None
+
+
+class ChainMove(NamedTuple):
+    """One output that was made or spent, as the node lists it.
+
+    `account` is WALLET, EXTERNAL or a channel_id. `outpoint` is "txid:n"; `spending_txid` is None
+    where the output was made. `origin` is the account whose money an external output was.
+    `blockheight` is 0 while it is not known. `spliced` marks the closing half of a splice where
+    the node says so; `opener` that we opened the channel.
+    """
+
+    index: int | None
+    account: str
+    tag: str
+    credit_msat: int
+    debit_msat: int
+    at_s: int
+    outpoint: str
+    spending_txid: str | None = None
+    origin: str | None = None
+    payment_hash: str | None = None
+    blockheight: int = 0
+    output_msat: int | None = None
+    spliced: bool = False
+    opener: bool = False
+
+    @property
+    def txid(self) -> str:
+        """The transaction that this belongs to: the spending one, or the one that made it."""
+        return self.spending_txid or self.outpoint.partition(":")[0]
+
+
+class RoutedSum(NamedTuple):
+    """What forwards moved in a channel by the node's movements: sums over a page.
+
+    The `early_` ones are those up to the time that the reader was told, the others all.
+    """
+
+    channel_id: str
+    rows: int
+    credit_msat: int
+    debit_msat: int
+    early_rows: int
+    early_credit_msat: int
+    early_debit_msat: int
+
+
+class MoveIndexes(NamedTuple):
+    """The newest indexes of the node's two lists; None where the node has no such list."""
+
+    chain: int | None
+    channel: int | None
+
+
+class ChannelMovePage(NamedTuple):
+    """Movements by index; forwards are told as sums. `next_start` is where the next page begins."""
+
+    rows: tuple[ChannelMove, ...]
+    routed: tuple[RoutedSum, ...]
+    next_start: int
+    last: bool
+    malformed: int = 0
+
+
+class ChainMovePage(NamedTuple):
+    """Movements of outputs by index."""
+
+    rows: tuple[ChainMove, ...]
+    next_start: int
+    last: bool
+    malformed: int = 0
+
+
+class OnchainFee(NamedTuple):
+    """What bookkeeper says that `account` paid the miners for `txid`: the sum of its corrections.
+
+    Positive is a cost. `at_s` is the time of the latest correction.
+    """
+
+    account: str
+    txid: str
+    paid_msat: int
+    at_s: int
+
+
+class AccountEvents(NamedTuple):
+    """All that bookkeeper has of one account, forwards as one sum."""
+
+    account: str
+    fees: tuple[OnchainFee, ...]
+    chain: tuple[ChainMove, ...]
+    channel: tuple[ChannelMove, ...]
+    routed: RoutedSum | None
+    malformed: int = 0
+
+
+class AccountBalance(NamedTuple):
+    """One account by bookkeeper. What it does not say of wallets is None."""
+
+    account: str
+    balance_msat: int
+    peer_id: str | None = None
+    we_opened: bool | None = None
+    closed: bool | None = None
+    resolved: bool | None = None
+
+
+class NodeBalances(NamedTuple):
+    """What the node says of its money at one moment; `accounts` None without bookkeeper.
+
+    `channels` are (channel_id, our balance in msat as the channel itself has it) of channels whose
+    funding is locked in and that are not closing. `onchain_msat` are confirmed, unreserved
+    outputs, `reserved_msat` confirmed reserved ones, `unconfirmed_msat` those not yet confirmed.
+    """
+
+    at_s: float
+    accounts: tuple[AccountBalance, ...] | None
+    channels: tuple[tuple[str, int], ...]
+    fees_collected_msat: int
+    onchain_msat: int
+    reserved_msat: int
+    unconfirmed_msat: int
+
+
+class IncomeSum(NamedTuple):
+    """What bookkeeper's income list has of one account and tag in a window."""
+
+    account: str
+    tag: str
+    credit_msat: int
+    debit_msat: int
+
+
+@dataclass(frozen=True)
+class ReadMoveIndexes(Command):
+    """To the books reader: the newest indexes of the node's movements (MoveIndexes)."""
+
+
+@dataclass(frozen=True)
+class ReadChannelMoves(Command):
+    """To the books reader: one page of listchannelmoves from index `start` on (ChannelMovePage).
+
+    Forwards up to `early_s` are summed apart too.
+    """
+
+    start: int
+    limit: int
+    early_s: float
+
+
+@dataclass(frozen=True)
+class ReadChainMoves(Command):
+    """To the books reader: one page of listchainmoves from index `start` on (ChainMovePage)."""
+
+    start: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class ReadAccountEvents(Command):
+    """To the books reader: bookkeeper's events of an account (AccountEvents).
+
+    Answered with None where there is no bookkeeper, or where it does not know the account.
+    """
+
+    account: str
+    early_s: float
+
+
+@dataclass(frozen=True)
+class ReadNodeBalances(Command):
+    """To the books reader: what the node says of its money now (NodeBalances)."""
+
+
+@dataclass(frozen=True)
+class ReadIncome(Command):
+    """To the books reader: bookkeeper's income after `from_s` and up to `until_s`, whole seconds.
+
+    Answered with a tuple of IncomeSum, None where there is no bookkeeper.
+    """
+
+    from_s: int
+    until_s: int
+
+
+@dataclass(frozen=True)
+class LedgerTick(Tick):
+    """Time to read what the node moved since, and to hold the books against it."""
+
+
+class Entry(NamedTuple):
+    """A journal entry: postings of (account, msat) that sum to zero.
+
+    A debit (more money, or a cost) is positive, a credit (income, or less money) negative. What
+    has the same `key` is the same fact and is booked once. `source` says where it was read,
+    `evidence` is the fact itself as JSON, `txid` the transaction that it belongs to, if any.
+    """
+
+    key: str
+    at_s: int
+    kind: str
+    source: str
+    evidence: str
+    postings: tuple[tuple[str, int], ...]
+    txid: str | None = None
+
+
+class ChannelBooks(NamedTuple):
+    """A channel's books over a window; amounts in msat, costs and revenue positive.
+
+    The first nine are those of its forwards over all its scids (ScidTotals has their meaning):
+    `out_fees_msat` is what it earned, `in_fees_msat` what others earned with what came in by it,
+    which counts in no total. `other_rebalance_msat` was paid by other tools, `rebalance_msat` by
+    us; both stand at the channel that was filled. `payment_fees_msat` (routing fees of payments
+    to others) and `pushed_msat` are no routing business and count in no profit. A forward's scid
+    that belongs to no known channel stands in place of a `channel_id`.
+    """
+
+    channel_id: str
+    settled_in: int = 0
+    in_msat: int = 0
+    in_fees_msat: int = 0
+    settled_out: int = 0
+    out_msat: int = 0
+    out_fees_msat: int = 0
+    failed_in: int = 0
+    failed_out: int = 0
+    lease_msat: int = 0
+    penalty_msat: int = 0
+    opening_msat: int = 0
+    closure_msat: int = 0
+    splice_msat: int = 0
+    rebalance_msat: int = 0
+    other_rebalance_msat: int = 0
+    payment_fees_msat: int = 0
+    pushed_msat: int = 0
+    imported_fees_msat: int = 0
+    estimated: bool = False
+
+    @property
+    def revenue_msat(self) -> int:
+        """What it earned: fees of forwards that left by it, leases, penalties."""
+        return self.out_fees_msat + self.imported_fees_msat + self.lease_msat + self.penalty_msat
+
+    @property
+    def rebalances_msat(self) -> int:
+        """What rebalances into it cost, whoever made them."""
+        return self.rebalance_msat + self.other_rebalance_msat
+
+    @property
+    def costs_msat(self) -> int:
+        """Opening, closure, splice and rebalance."""
+        return self.opening_msat + self.closure_msat + self.splice_msat + self.rebalances_msat
+
+    @property
+    def net_msat(self) -> int:
+        """Net P&L = Revenue - (Opening + Closure + Splice + Rebalance)."""
+        return self.revenue_msat - self.costs_msat
+
+
+class Books(NamedTuple):
+    """All channels over a window of whole UTC days, and what belongs to no channel.
+
+    `unattributed_msat` is what the node had earned and deleted before it was first seen, as far
+    as the window has the day on which that was booked. `wallet_fees_msat` are miners' fees that no
+    channel paid. `from_s` and `until_s` are what the window covers of the time since
+    `known_since_s` (None while nothing is known): it begins on the day asked for, but not before
+    the first day of all records. `trouble` says what keeps the books behind, `costs_source` where
+    on-chain costs come from: "bookkeeper", "inferred" (inputs less outputs), "estimated", "none".
+    """
+
+    channels: tuple[ChannelBooks, ...]
+    unattributed_msat: int
+    wallet_fees_msat: int
+    from_s: float
+    until_s: float
+    known_since_s: float | None
+    costs_source: str
+    provisional: tuple[str, ...]
+    trouble: str | None
+
+
+@dataclass(frozen=True)
+class ReadBooks(Command):
+    """To the Accountant: Books from `from_day` to before `until_day` (days since 1970 in UTC).
+
+    `until_day` None means up to now. Reads totals only, whatever the window.
+    """
+
+    from_day: int = 0
+    until_day: int | None = None
+
+
+class CostEntry(NamedTuple):
+    """One cost of a channel: `what` is "opening", "closure" or "splice"."""
+
+    channel_id: str
+    what: str
+    at_s: int
+    msat: int
+    txid: str | None
+    source: str
+
+
+@dataclass(frozen=True)
+class ReadChainCosts(Command):
+    """To the Accountant: every on-chain cost booked for a channel (a tuple of CostEntry)."""
+
+
+@dataclass(frozen=True)
+class ReadEntries(Command):
+    """To the Accountant: entries by number, oldest first (EntryPage); forwards are not among them.
+
+    At most `limit` of those with a number above `after`, `from_s` <= time < `until_s`.
+    """
+
+    after: int
+    limit: int
+    from_s: float = 0.0
+    until_s: float | None = None
+
+
+class EntryPage(NamedTuple):
+    """(number, entry) in order; `next_after` is the new cursor."""
+
+    rows: tuple[tuple[int, Entry], ...]
+    next_after: int
+    last: bool
+
+
+class Assertion(NamedTuple):
+    """One comparison of the books with another source; amounts in msat.
+
+    `what` says what is compared ("balance", "routing income", ...), `account` whose. `ours` is by
+    the books, `theirs` by `source`, None where that source had nothing to say. `taken_over` marks
+    a row where the books have their figure from that very source. `note` explains a remainder
+    that is explained.
+    """
+
+    what: str
+    account: str
+    ours_msat: int
+    theirs_msat: int | None
+    source: str
+    taken_over: bool = False
+    note: str | None = None
+
+    @property
+    def remainder_msat(self) -> int | None:
+        """What is not explained; None where there was nothing to compare with."""
+        return None if self.theirs_msat is None else self.ours_msat - self.theirs_msat
+
+
+@dataclass(frozen=True)
+class Reconcile(Command):
+    """To the Accountant: hold the books against the node now (Reconciliation)."""
+
+
+class Reconciliation(NamedTuple):
+    """What came of it: every row, at which moment, and why nothing could be compared, if so."""
+
+    at_s: float
+    rows: tuple[Assertion, ...]
+    trouble: str | None
