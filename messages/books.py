@@ -15,10 +15,10 @@ class ChannelMove(NamedTuple):
     """One movement inside a channel that is no forward, as the node lists it.
 
     Either `credit_msat` or `debit_msat` is above zero. `debit_msat` contains `fees_msat`, the
-    routing fee that was paid. `index` is the node's, None before v25.09. Times are Unix seconds.
+    routing fee that was paid. `created_index` is None before v25.09. Times are Unix seconds.
     """
 
-    index: int | None
+    created_index: int | None
     channel_id: str
     tag: str
     credit_msat: int
@@ -39,7 +39,7 @@ class ChainMove(NamedTuple):
     the node says so; `opener` that we opened the channel.
     """
 
-    index: int | None
+    created_index: int | None
     account: str
     tag: str
     credit_msat: int
