@@ -55,6 +55,8 @@ from cl_revenue_ops.ports.stores import (
     IngestState,
     LetGo,
     SettingsStore,
+    SettledSums,
+    Sought,
     Store,
 )
 
@@ -91,6 +93,8 @@ __all__ = [
     "PolicyStore",
     "PortError",
     "SettingsStore",
+    "SettledSums",
+    "Sought",
     "StaleGeneration",
     "Store",
     "StoreDamaged",
