@@ -10,6 +10,7 @@ from cl_revenue_ops.ports import ForwardStore, IngestState
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Command, Refusal
 from messages.forwards import (
+    CatchUp,
     CatchUpTick,
     CatchUpWanted,
     ForgetTick,
@@ -53,6 +54,8 @@ class Accountant(HouseActor):
         self._doubts = 0
         self._paged = True
         self._again = False
+        self._awaited: list[CatchUp] = []
+        self._promised: list[CatchUp] = []
         self._malformed = 0
         self._hints = 0
         self._trouble: str | None = None
@@ -114,6 +117,11 @@ class Accountant(HouseActor):
     def _wanted(self, message: CatchUpWanted) -> None:
         self._begin()
 
+    @handles(CatchUp)
+    def _catch_up(self, message: CatchUp) -> None:
+        self._awaited.append(message)
+        self._begin()
+
     @handles(CatchUpTick)
     def _tick(self, message: CatchUpTick) -> None:
         if self._open_call is not None:
@@ -126,6 +134,8 @@ class Accountant(HouseActor):
             self._again = True
             return
         self._again = False
+        # Who asks while a reading is under way is promised the next one.
+        self._promised, self._awaited = self._promised + self._awaited, []
         self._retention.catch_up_begins(self._state.log_seq)
         self._ask(ReadForwardIndexes, SILENCE_S)
 
@@ -155,6 +165,9 @@ class Accountant(HouseActor):
     def _fail(self, reason: str) -> None:
         self._open_call = None
         self._trouble = reason
+        for command in self._promised:
+            self.refuse(command, reason)
+        self._promised = []
         self.context.after(RETRY_S, CatchUpTick())
         self._show()
 
@@ -217,6 +230,9 @@ class Accountant(HouseActor):
         if not self._state.caught_up_once:
             self._state = self._store.ingest((), authoritative=True, caught_up=True)
             self.context.log.info(f"caught up with {self._state.log_seq} forwards of the node")
+        for command in self._promised:
+            self.answer(command, None)
+        self._promised = []
         self.context.after(CATCH_UP_S, CatchUpTick())
         if self._again:
             self._begin()

@@ -75,7 +75,9 @@ def seek(
 
 def lull(connection: sqlite3.Connection, now_s: float) -> float:
     """See ports.ForwardStore."""
-    times: list[float] = sorted({now_s, *(at_s for (at_s,) in connection.execute(_TIMES) if at_s < now_s)})
+    times: list[float] = sorted(
+        {now_s, *(at_s for (at_s,) in connection.execute(_TIMES) if at_s < now_s)}
+    )
     if len(times) < 2:
         return now_s - LULL_S
     gaps = [(after - before, before) for before, after in pairwise(times)]
