@@ -27,6 +27,9 @@ OPENING_BALANCE = "equity:opening"
 
 IMPORTED = "equity:imported"
 
+ESTIMATED = "equity:estimated"
+"""The other side of costs that nobody told: no money is known to have moved."""
+
 CHANNEL = "assets:channel"
 ROUTING = "income:routing"
 IMPORTED_ROUTING = "income:imported"
