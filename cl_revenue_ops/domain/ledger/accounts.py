@@ -25,6 +25,9 @@ ONCHAIN = "equity:onchain"
 OPENING_BALANCE = "equity:opening"
 """What there was before the first record."""
 
+COUNTED = "equity:counted"
+"""The other side of what the node's counter of fees alone tells of the time before."""
+
 IMPORTED = "equity:imported"
 
 ESTIMATED = "equity:estimated"

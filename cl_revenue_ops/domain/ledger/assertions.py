@@ -101,21 +101,29 @@ def of_income(income: Iterable[IncomeSum], ours: OurBooks, *, whole_life: bool) 
         found[row.tag][row.account] += row.credit_msat - row.debit_msat
     rows: list[Assertion] = []
     own = {c.channel_id: c for c in ours.channels}
-    for channel_id in sorted({*found["routed"], *(c for c in own if own[c].out_fees_msat)}):
-        earned_msat = own[channel_id].out_fees_msat if channel_id in own else 0
-        theirs_msat = found["routed"].get(channel_id, 0)
-        rows.append(Assertion("routing income", channel_id, earned_msat, theirs_msat, INCOME))
-    paid = {*found["invoice_fee"], *(c for c in own if own[c].payment_fees_msat)}
-    for channel_id in sorted(paid):
-        paid_msat = own[channel_id].payment_fees_msat if channel_id in own else 0
-        theirs_msat = -found["invoice_fee"].get(channel_id, 0)
-        rows.append(Assertion("fees of payments", channel_id, paid_msat, theirs_msat, INCOME))
+    if whole_life and ours.totals.get(accounts.UNATTRIBUTED):
+        earned_msat = ours.earned_msat - ours.totals.get(accounts.COUNTED, 0)
+        theirs_msat = sum(found["routed"].values())
+        rows.append(Assertion("routing income", ALL, earned_msat, theirs_msat, INCOME))
+    else:
+        rows += _by_channel(
+            "routing income", {c: b.out_fees_msat for c, b in own.items()}, found["routed"]
+        )
+    paid = {account: -msat for account, msat in found["invoice_fee"].items()}
+    rows += _by_channel("fees of payments", {c: b.payment_fees_msat for c, b in own.items()}, paid)
     rebalances_msat = sum(c.rebalances_msat for c in ours.channels)
     theirs_msat = -sum(found["rebalance_fee"].values())
     rows.append(Assertion("rebalance costs", ALL, rebalances_msat, theirs_msat, INCOME))
     if whole_life:
         rows += _of_chain(found["onchain_fee"], own, ours.totals)
     return rows
+
+
+def _by_channel(what: str, ours: Mapping[str, int], theirs: Mapping[str, int]) -> list[Assertion]:
+    named = sorted(
+        account for account in {*ours, *theirs} if ours.get(account) or theirs.get(account)
+    )
+    return [Assertion(what, a, ours.get(a, 0), theirs.get(a, 0), INCOME) for a in named]
 
 
 def _of_chain(

@@ -38,6 +38,12 @@ def entries(
     return found
 
 
+def estimated(entries_made: Iterable[Entry]) -> frozenset[str]:
+    """The channels that these estimates are for."""
+    named = (accounts.parted(account)[1] for e in entries_made for account, _ in e.postings)
+    return frozenset(channel_id for channel_id in named if channel_id is not None)
+
+
 def undone(estimated: Iterable[Entry], now_s: float) -> list[Entry]:
     """The same entries the other way round, once there are records to tell."""
     return [
