@@ -23,8 +23,8 @@ from messages.books import (
     ReadChainCosts,
     ReadEntries,
     Reconcile,
-    Reconciliation,
     ReconcileTick,
+    Reconciliation,
 )
 from messages.channels import ChannelSnapshot
 
@@ -34,6 +34,8 @@ SOON_S = 5.0
 RETRY_S = 60.0
 FIRST_AUDIT_S = 3_600.0
 MOST_ENTRIES = 1_000
+MOST_ESTIMATES = 10_000
+MOST_COSTS = 100_000
 
 
 class Bookkeeping(HouseActor):
@@ -54,6 +56,7 @@ class Bookkeeping(HouseActor):
         )
         self._dialogue = Dialogue(context, "books", LedgerSilence())
         self._reconciles: list[Reconcile] = []
+        self._estimated: frozenset[str] = frozenset()
         self._unresolved: frozenset[str] = frozenset()
         self._books_trouble: str | None = None
         self._reconciled: Reconciliation | None = None
@@ -78,11 +81,8 @@ class Bookkeeping(HouseActor):
         first_day = min(days, default=None)
         until_s = self.now() if until_day is None else min(self.now(), until_day * float(DAY_S))
         from_s = until_s if first_day is None else max(from_day, first_day) * float(DAY_S)
-        estimated = estimates.estimated(
-            entry for _, entry in self._ledger.of_kind(estimates.SOURCE)
-        )
         books = Books(
-            summary.by_channel(forwards.scids, totals, self._channel_of, estimated),
+            summary.by_channel(forwards.scids, totals, self._channel_of, self._estimated),
             -summary.total_of(totals, accounts.UNATTRIBUTED),
             summary.total_of(totals, accounts.WALLET_FEES),
             min(from_s, until_s),
@@ -97,7 +97,7 @@ class Bookkeeping(HouseActor):
     @handles(ReadChainCosts)
     def _read_costs(self, message: ReadChainCosts) -> None:
         kinds = (accounts.OPENING, accounts.CLOSURE, accounts.SPLICE)
-        found = [row for kind in kinds for row in self._ledger.of_accounts(f"{kind}:", 100_000)]
+        found = [row for kind in kinds for row in self._ledger.of_accounts(f"{kind}:", MOST_COSTS)]
         self.answer(message, costs.of_channels(found))
 
     @handles(ReadEntries)
@@ -203,13 +203,16 @@ class Bookkeeping(HouseActor):
 
     def _estimate(self) -> None:
         """Costs that no record tells are estimated, until a record does."""
-        made = [entry for _, entry in self._ledger.of_kind(estimates.SOURCE)]
+        found = self._ledger.of_accounts(accounts.ESTIMATED, MOST_ESTIMATES)
+        made = [entry for _, entry in found if entry.kind == estimates.SOURCE]
         if self._reading.costs_source != ESTIMATED:
             self._ledger.book(estimates.undone(made, self.now()))
+            self._estimated = frozenset()
         elif self._snapshot is not None:
             booked = {total.account for total in self._ledger.totals(0, None)}
             new = estimates.entries(self._snapshot.channels, booked, self.now())
             self._ledger.book(new)
+            self._estimated = estimates.estimated([*made, *new])
 
     def show_books(self) -> None:
         """Put the state of the books where the status finds it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from actors.dialogue import Ask, Steps
-from actors.ledger_opening import CATCH_UP_S, ChannelOf, LedgerOpening
+from actors.ledger_opening import CATCH_UP_S, ENTRIES, ChannelOf, LedgerOpening
 from actors.ledger_reading import LedgerReading, ask
 from cl_revenue_ops.domain.ledger import assertions, opening, summary
 from cl_revenue_ops.domain.ledger.assertions import OurBooks
@@ -28,7 +28,6 @@ NODE_READER = "node-reader"
 TRIES = 4
 # bookkeeper lists the income of a window whole, a row for each forward.
 MOST_LISTED = 100_000
-ENTRIES = 1_000
 FOREVER_S = 1e12
 UNQUIET = "forwards were under way while the figures were read: remainders may pass"
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 from actors.dialogue import Ask, Steps
 from actors.ledger_reading import LedgerReading
-from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.ledger import accounts, chain, opening
 from cl_revenue_ops.ports import ForwardStore, LedgerStore, Sought
 from cl_revenue_ops.runtime.actor import Context
@@ -15,6 +14,7 @@ from messages.books import ChainMove, Entry, GoOnBooking
 from messages.forwards import CatchUp, LoggedForward
 
 CATCH_UP_S = 1_200.0
+ENTRIES = 1_000
 # An HTLC on the chain that no forward has by then was a payment of our own.
 NO_FORWARD_S = 86_400.0
 
@@ -115,20 +115,24 @@ class LedgerOpening:
             for row in self._reading.routed
         }
         # Without any movement there is nothing to hold the forwards against.
-        entry = opening.by_moves(split_s, listed, routed, self._tied(split_s)) if routed else None
+        tied = yield from self._tied(split_s)
+        entry = opening.by_moves(split_s, listed, routed, tied) if routed else None
         self._ledger.book(
             [] if entry is None else [entry], state=self._reading.state._replace(opened=True)
         )
         self._reading.recover()
 
-    def _tied(self, split_s: float) -> dict[str, int]:
+    def _tied(self, split_s: float) -> Steps:
         """What was booked for forwards that ended on the chain up to then, by channel."""
         found: dict[str, int] = defaultdict(int)
-        for _, entry in self._ledger.of_kind(chain.HTLC):
-            if entry.at_s > split_s or jsontext.loads(entry.evidence).get("forward") is None:
-                continue
-            for account, msat in entry.postings:
-                kind, channel_id = accounts.parted(account)
-                if kind == accounts.CHANNEL and channel_id is not None:
-                    found[channel_id] += msat
+        number, last = 0, False
+        while not last:
+            page = self._ledger.page(number, ENTRIES, 0.0, split_s + 1)
+            for _, entry in page.rows:
+                for account, msat in entry.postings if chain.ties_forward(entry) else ():
+                    kind, channel_id = accounts.parted(account)
+                    if kind == accounts.CHANNEL and channel_id is not None:
+                        found[channel_id] += msat
+            number, last = page.next_after, page.last
+            yield Ask(self._context.address, GoOnBooking)
         return dict(found)

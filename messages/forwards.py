@@ -73,7 +73,7 @@ class CatchUpTick(Tick):
 
 @dataclass(frozen=True)
 class CatchUp(Command):
-    """To the Accountant: read the node's list now; answered with None when it was read to its end."""
+    """To the Accountant: read the node's list now; answered with None when that is done."""
 
 
 @dataclass(frozen=True)

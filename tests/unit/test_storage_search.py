@@ -36,7 +36,7 @@ def test_the_parts_sum_up_to_what_settled_until_then(
     store: SqliteForwardStore, until_s: float
 ) -> None:
     rows = [*forwards(0, 30), *forwards(30, 5, FAILED), *forwards(35, 6)]
-    rows[3] = rows[3]._replace(out_msat=rows[3].in_msat - rows[3].fee_msat - 1)
+    rows[3] = rows[3]._replace(out_msat=rows[3].in_msat - 4)
     store.ingest(rows, authoritative=True)
     expected: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     fees_msat = 0

@@ -130,7 +130,13 @@ def _of_chain(
     fees: Mapping[str, int], own: Mapping[str, ChannelBooks], totals: Mapping[str, int]
 ) -> list[Assertion]:
     rows: list[Assertion] = []
-    costs = {c: b.opening_msat + b.closure_msat + b.splice_msat for c, b in own.items()}
+    costs = {
+        c: b.opening_msat
+        + b.closure_msat
+        + b.splice_msat
+        - totals.get(accounts.of(accounts.DUST, c), 0)
+        for c, b in own.items()
+    }
     costs[WALLET] = totals.get(accounts.WALLET_FEES, 0)
     for account in sorted({*fees, *costs}):
         ours_msat, theirs_msat = costs.get(account, 0), -fees.get(account, 0)

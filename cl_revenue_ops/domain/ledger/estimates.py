@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 
 from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.ledger import accounts
@@ -14,13 +14,11 @@ SOURCE = "estimate"
 UNDONE = "estimate undone"
 
 
-def entries(
-    channels: Iterable[ChannelEntry], booked: Mapping[str, int], now_s: float
-) -> list[Entry]:
+def entries(channels: Iterable[ChannelEntry], booked: Container[str], now_s: float) -> list[Entry]:
     """Estimates for channels that have none yet, and for scids that a splice gave.
 
     We pay for an opening and a closing where we opened the channel, and for a splice never more
-    than we know of: each further scid of a channel is one. `booked` are lifetime totals.
+    than we know of: each further scid of a channel is one. `booked` are the accounts with a total.
     """
     found: list[Entry] = []
     for channel in channels:
