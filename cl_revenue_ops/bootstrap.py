@@ -9,6 +9,7 @@ from typing import Any
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity, KnownIdentity
 from cl_revenue_ops.ports import (
+    Books,
     Boss,
     BossStore,
     Calls,
@@ -68,6 +69,7 @@ class Ports:
     """Everything that the house needs from the world."""
 
     node: Callable[[Lease], Node]
+    books: Callable[[Lease], Books]
     boss: Callable[[Lease], Boss]
     stores: Stores
     calls: Calls
@@ -185,6 +187,12 @@ class _Births:
 
         return NodeReader(context, node=self._node(context.lease))
 
+    def books_reader(self, context: Context) -> MailboxActor:
+        from actors.books_reader import BooksReader
+
+        books = self._ports.books(context.lease)
+        return BooksReader(context, node=self._node(context.lease), books=books)
+
     def channel_registry(self, context: Context) -> MailboxActor:
         from actors.channel_registry import ChannelRegistry
 
@@ -247,6 +255,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("settings", LOAD_BEARING, births.settings, ()),
         ("storekeeper", OPTIONAL, births.storekeeper, (ConfigChanged,)),
         ("node-reader", OPTIONAL, births.node_reader, (ConfigChanged,)),
+        ("books-reader", OPTIONAL, births.books_reader, (ConfigChanged,)),
         (CHANNEL_REGISTRY, LOAD_BEARING, births.channel_registry, (ConfigChanged,)),
         (ACCOUNTANT, LOAD_BEARING, births.accountant, (ConfigChanged, ForwardSeen)),
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),

@@ -111,8 +111,8 @@ class RoutedTally:
 
 def parse_account(value: object) -> str | None:
     """An account by its name: the wallet, what is outside, or a channel_id."""
-    if value == WALLET or value == EXTERNAL:
-        return WALLET if value == WALLET else EXTERNAL
+    if type(value) is str and value in (WALLET, EXTERNAL):
+        return value
     return parse_channel_id(value)
 
 

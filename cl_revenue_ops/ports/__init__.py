@@ -1,5 +1,9 @@
 """What the house needs from the world, as Protocols, and the errors that the world may answer."""
 
+from cl_revenue_ops.ports.books import (
+    Books,
+    WalletReading,
+)
 from cl_revenue_ops.ports.boss import (
     NO_TAGS,
     Boss,
@@ -61,6 +65,7 @@ from cl_revenue_ops.ports.stores import (
 __all__ = [
     "FEE_SET",
     "NO_TAGS",
+    "Books",
     "Boss",
     "BossAbsent",
     "BossMemory",
@@ -99,5 +104,6 @@ __all__ = [
     "TimedOut",
     "Unavailable",
     "Unmanaged",
+    "WalletReading",
     "WriteRefused",
 ]
