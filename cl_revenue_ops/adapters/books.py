@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cl_revenue_ops.adapters.asking import Asker, rows_of
 from cl_revenue_ops.adapters.capabilities import Capabilities, Feature
 from cl_revenue_ops.adapters.moves import CHAIN_MOVES, CHANNEL_MOVES, MoveLists
 from cl_revenue_ops.adapters.parse_books import (
-    ROUTED,
-    FeeRow,
-    RoutedTally,
     fee_sums,
     parse_account_balance,
     parse_chain_event,
@@ -23,6 +20,7 @@ from cl_revenue_ops.adapters.parse_books import (
     parse_income,
     parse_output,
 )
+from cl_revenue_ops.adapters.routed import RoutedTally
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.adapters.validate import COUNT_LIMIT
@@ -31,7 +29,6 @@ from messages.books import (
     EXTERNAL,
     AccountBalance,
     AccountEvents,
-    ChainMove,
     ChainMovePage,
     ChannelMove,
     ChannelMovePage,
@@ -103,30 +100,15 @@ class LightningBooks:
         rows = self._moves.rows(CHANNEL_MOVES, start, limit)
         if rows is None:
             return None
-        tally, moves, newest, malformed = RoutedTally(early_s), [], start - 1, 0
-        for row in rows:
-            index = row.get("created_index") if type(row) is dict else None
-            if type(index) is not int or not newest < index < COUNT_LIMIT:
-                # Neither is a row counted twice, nor does anything but its index move the cursor.
-                malformed += 1
-                continue
-            newest = index
-            get = row.get  # type: ignore[attr-defined]  # a dict, by its index
-            if get("primary_tag") == ROUTED:
-                if not tally.take(
-                    get("account_id"), get("credit_msat"), get("debit_msat"), get("timestamp")
-                ):
-                    malformed += 1
-                continue
-            move = parse_channel_move(row)
-            if move is None:
-                malformed += 1
-            elif move.credit_msat or move.debit_msat:
-                moves.append(move)
+        sound, newest = _numbered(rows, start)
+        tally = RoutedTally(early_s)
+        others = tally.take(sound, "primary_tag")
+        moves = [move for move in map(parse_channel_move, others) if move is not None]
+        malformed = tally.malformed + len(others) - len(moves) + len(rows) - len(sound)
         self._asker.leave_out(CHANNEL_MOVES.method, malformed)
         next_start, last = _next_page(CHANNEL_MOVES.method, rows, start, limit, newest)
         sums = _sums(CHANNEL_MOVES.method, tally)
-        return ChannelMovePage(tuple(moves), sums, next_start, last, malformed)
+        return ChannelMovePage(_moving(moves), sums, next_start, last, malformed)
 
     def chain_moves(self, start: int, limit: int) -> ChainMovePage | None:
         """See ports.Books."""
@@ -134,13 +116,8 @@ class LightningBooks:
         rows = self._moves.rows(CHAIN_MOVES, start, limit)
         if rows is None:
             return None
-        moves: list[ChainMove] = []
-        newest = start - 1
-        for move in map(parse_chain_move, rows):
-            index = None if move is None else move.created_index
-            if move is not None and index is not None and index > newest:
-                moves.append(move)
-                newest = index
+        sound, newest = _numbered(rows, start)
+        moves = [move for move in map(parse_chain_move, sound) if move is not None]
         malformed = len(rows) - len(moves)
         self._asker.leave_out(CHAIN_MOVES.method, malformed)
         next_start, last = _next_page(CHAIN_MOVES.method, rows, start, limit, newest)
@@ -156,11 +133,10 @@ class LightningBooks:
             return None
         if reply is None:
             return None
-        events = _Events(account, early_s)
-        for row in rows_of(EVENTS, reply, "events"):
-            events.take(row)
-        self._asker.leave_out(EVENTS, events.malformed)
-        return events.found()
+        rows = rows_of(EVENTS, reply, "events")
+        found = _events(account, rows, early_s)
+        self._asker.leave_out(EVENTS, found.malformed)
+        return found
 
     def account_balances(self) -> tuple[AccountBalance, ...] | None:
         """See ports.Books."""
@@ -228,56 +204,53 @@ class LightningBooks:
         return reply
 
 
-class _Events:
-    """The events of one account as they are read, row by row."""
+def _events(account: str, rows: Sequence[object], early_s: float) -> AccountEvents:
+    """What the events of one account come to."""
+    kinds: dict[str, list[dict[str, Any]]] = {"channel": [], "chain": [], "onchain_fee": []}
+    for row in rows:
+        if type(row) is dict and type(kind := row.get("type")) is str and kind in kinds:
+            kinds[kind].append(row)
+    tally = RoutedTally(early_s)
+    others = tally.take(kinds["channel"], "tag", account)
+    channel = [m for row in others if (m := parse_channel_event(account, row)) is not None]
+    chain = [c for row in kinds["chain"] if (c := parse_chain_event(account, row)) is not None]
+    fees = [fee for fee in map(parse_fee_event, kinds["onchain_fee"]) if fee is not None]
+    routed = _sums(EVENTS, tally)
+    known = sum(one.rows for one in routed) + len(channel) + len(chain) + len(fees)
+    return AccountEvents(
+        account,
+        fee_sums(account, fees),
+        tuple(chain),
+        _moving(channel),
+        routed[0] if routed else None,
+        len(rows) - known,
+    )
 
-    def __init__(self, account: str, early_s: float) -> None:
-        self._account = account
-        self._fees: list[FeeRow] = []
-        self._chain: list[ChainMove] = []
-        self._channel: list[ChannelMove] = []
-        self._tally = RoutedTally(early_s)
-        self.malformed = 0
 
-    def take(self, row: object) -> None:
-        kind = row.get("type") if isinstance(row, dict) else None
-        if not (isinstance(row, dict) and self._sorted(kind, row)):
-            self.malformed += 1
-
-    def found(self) -> AccountEvents:
-        """What they come to."""
-        routed = _sums(EVENTS, self._tally)
-        return AccountEvents(
-            self._account,
-            fee_sums(self._account, self._fees),
-            tuple(self._chain),
-            tuple(self._channel),
-            routed[0] if routed else None,
-            self.malformed,
-        )
-
-    def _sorted(self, kind: object, row: dict[str, Any]) -> bool:
-        """File the row where its type belongs; False where it cannot be understood."""
-        if kind == "channel" and row.get("tag") == ROUTED:
-            amounts = row.get("credit_msat"), row.get("debit_msat")
-            return self._tally.take(self._account, *amounts, row.get("timestamp"))
-        if kind == "channel":
-            move = parse_channel_event(self._account, row)
-            if move is not None and (move.credit_msat or move.debit_msat):
-                self._channel.append(move)
-            return move is not None
-        if kind == "chain":
-            event = parse_chain_event(self._account, row)
-            self._chain += [] if event is None else [event]
-            return event is not None
-        fee = parse_fee_event(row) if kind == "onchain_fee" else None
-        self._fees += [] if fee is None else [fee]
-        return fee is not None
+def _moving(moves: Iterable[ChannelMove]) -> tuple[ChannelMove, ...]:
+    """Those that moved money."""
+    return tuple(move for move in moves if move.credit_msat or move.debit_msat)
 
 
 def _check_page(start: int, limit: int) -> None:
     if start < 0 or not 0 < limit < _U32_LIMIT:
         raise ValueError(f"no such page of movements: {start} {limit}")
+
+
+def _numbered(rows: Sequence[object], start: int) -> tuple[list[dict[str, Any]], int]:
+    """The rows whose index grows from `start` on, and the last index.
+
+    So no row is counted twice, and one that is malformed otherwise does not hold the cursor.
+    """
+    sound: list[dict[str, Any]] = []
+    newest = start - 1
+    for row in rows:
+        if type(row) is dict:
+            index = row.get("created_index")
+            if type(index) is int and newest < index < COUNT_LIMIT:
+                newest = index
+                sound.append(row)
+    return sound, newest
 
 
 def _next_page(

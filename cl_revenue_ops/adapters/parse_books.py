@@ -17,7 +17,7 @@ from cl_revenue_ops.adapters.validate import (
     parse_hash,
     parse_msat,
     parse_pubkey,
-    parse_time,
+    parse_stamp,
     parse_word,
 )
 from messages.books import (
@@ -27,16 +27,11 @@ from messages.books import (
     ChainMove,
     ChannelMove,
     OnchainFee,
-    RoutedSum,
 )
 from messages.moves import OwnMove
 
-ROUTED = "routed"
-"""How lightningd and bookkeeper tag what a forward moved."""
-
 _SPLICE, _OPENER = "splice", "opener"
 _OUTPUTS_LIMIT = 1 << 32
-_TIME_LIMIT_S = 100_000_000_000
 
 
 class WalletOutput(NamedTuple):
@@ -65,61 +60,11 @@ class FeeRow(NamedTuple):
     at_s: int
 
 
-class RoutedTally:
-    """What forwards moved, by channel; `early_s` is up to when they are summed apart as well."""
-
-    def __init__(self, early_s: float) -> None:
-        self._early_s = early_s
-        self._sums: dict[object, list[int]] = {}
-
-    def take(self, channel_id: object, credit: Any, debit: Any, at_s: Any) -> bool:
-        """Add a row's fields as they came; False for a row that makes no sense.
-
-        Written for speed: there are two rows a forward. Integers, as current nodes send them, are
-        checked without a call.
-        """
-        if type(credit) is not int or type(debit) is not int or type(at_s) is not int:
-            credit, debit, at_s = parse_msat(credit), parse_msat(debit), parse_stamp(at_s)
-            if credit is None or debit is None or at_s is None:
-                return False
-        if credit < 0 or debit < 0 or not 0 < credit + debit < COUNT_LIMIT or (credit and debit):
-            return False
-        if not 0 <= at_s < _TIME_LIMIT_S:
-            return False
-        try:
-            sums = self._sums[channel_id]
-        except (KeyError, TypeError):
-            if parse_channel_id(channel_id) is None:
-                return False
-            sums = self._sums[channel_id] = [0, 0, 0, 0, 0, 0]
-        sums[0] += 1
-        sums[1] += credit
-        sums[2] += debit
-        if at_s <= self._early_s:
-            sums[3] += 1
-            sums[4] += credit
-            sums[5] += debit
-        return True
-
-    def sums(self) -> tuple[RoutedSum, ...] | None:
-        """By channel_id; None where amounts add up to more than there can be."""
-        found = sorted((str(name), sums) for name, sums in self._sums.items())
-        if any(max(sums) >= COUNT_LIMIT for _, sums in found):
-            return None
-        return tuple(RoutedSum(name, *sums) for name, sums in found)
-
-
 def parse_account(value: object) -> str | None:
     """An account by its name: the wallet, what is outside, or a channel_id."""
     if type(value) is str and value in (WALLET, EXTERNAL):
         return value
     return parse_channel_id(value)
-
-
-def parse_stamp(value: object) -> int | None:
-    """Unix seconds, whole."""
-    at_s = parse_time(value)
-    return None if at_s is None else int(at_s)
 
 
 def parse_outpoint(value: object) -> str | None:
