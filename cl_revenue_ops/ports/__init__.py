@@ -1,5 +1,9 @@
 """What the house needs from the world, as Protocols, and the errors that the world may answer."""
 
+from cl_revenue_ops.ports.books import (
+    Books,
+    WalletReading,
+)
 from cl_revenue_ops.ports.boss import (
     NO_TAGS,
     Boss,
@@ -69,6 +73,7 @@ __all__ = [
     "FEE_SET",
     "NO_TAGS",
     "AccountTotal",
+    "Books",
     "Boss",
     "BossAbsent",
     "BossMemory",
@@ -111,5 +116,6 @@ __all__ = [
     "TimedOut",
     "Unavailable",
     "Unmanaged",
+    "WalletReading",
     "WriteRefused",
 ]
