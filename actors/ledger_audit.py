@@ -9,11 +9,12 @@ from typing import NamedTuple
 from actors.dialogue import Ask, Steps
 from actors.ledger_opening import CATCH_UP_S, ENTRIES, ChannelOf, LedgerOpening
 from actors.ledger_reading import LedgerReading, ask
-from cl_revenue_ops.domain.ledger import assertions, opening, summary
+from cl_revenue_ops.domain.ledger import accounts, assertions, opening, residue, summary
 from cl_revenue_ops.domain.ledger.assertions import OurBooks
 from cl_revenue_ops.ports import ForwardStore, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.books import (
+    Entry,
     GoOnBooking,
     IncomeSum,
     NodeBalances,
@@ -29,6 +30,7 @@ TRIES = 4
 # bookkeeper lists the income of a window whole, a row for each forward.
 MOST_LISTED = 100_000
 FOREVER_S = 1e12
+MOST_BOOKED = 100_000
 UNQUIET = "forwards were under way while the figures were read: remainders may pass"
 
 
@@ -82,7 +84,7 @@ class LedgerAudit:
         ours = self.our_books()
         if quiet:
             entry = opening.by_counter(node.at_s, node.fees_collected_msat, ours.earned_msat)
-            if self._ledger.book([entry]):
+            if self._ledger.book([entry, *self._unmoved(node, ours)]):
                 ours = self.our_books()
         rows = assertions.of_balances(node, ours)
         rows.append(assertions.of_fees(node, ours))
@@ -90,6 +92,26 @@ class LedgerAudit:
         rows.append(assertions.of_transit(self._ledger.open_transactions(), ours.totals))
         self._edge = now if quiet else self._edge
         done(Reconciliation(node.at_s, tuple(rows), None if quiet else UNQUIET), node)
+
+    def _unmoved(self, node: NodeBalances, ours: OurBooks) -> list[Entry]:
+        """Of channels that ended, what their forwards say and no movement does."""
+        ended = {a.account: a.balance_msat for a in node.accounts or () if a.closed and a.resolved}
+        routed = {r.channel_id: r.credit_msat - r.debit_msat for r in self._reading.routed}
+        found: list[Entry] = []
+        for channel in ours.channels:
+            name = channel.channel_id
+            if name not in ended or ours.balance_msat(name) == ended[name]:
+                continue
+            booked = self._ledger.of_accounts(accounts.of(accounts.CHANNEL, name), MOST_BOOKED)
+            entry = residue.entry(
+                name,
+                channel.in_msat - channel.out_msat,
+                routed.get(name, 0),
+                [one for _, one in booked],
+                node.at_s,
+            )
+            found += [entry] if entry is not None else []
+        return found
 
     def _look(self) -> Steps:
         forwards = yield Ask(NODE_READER, ReadForwardIndexes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from cl_revenue_ops.runtime.mailbox import Mailbox
@@ -53,11 +54,11 @@ class Story:
         self.random = random.Random(seed)
         self.peers = 0
         self.open: list[str] = []
-        self.held: list[int] = []
+        self.held: list[tuple[int, str]] = []
         self.acts: list[Callable[[], object]] = [
-            *[self.forward] * 6, *[self.hold] * 3, *[self.resolve] * 3, self.pay, self.be_paid,
-            *[self.rebalance] * 2, self.deposit, self.withdraw, self.splice, self.open_one,
-            self.close, self.force_close, self.cheat, self.blocks,
+            *[self.forward] * 6, *[self.hold] * 6, *[self.resolve] * 4, self.pay, self.be_paid,
+            *[self.rebalance] * 2, self.deposit, self.withdraw, self.splice, *[self.open_one] * 3,
+            self.close, *[self.force_close] * 3, self.cheat, self.blocks,
         ]  # fmt: skip
         node.deposit(30_000_000)
         for _ in range(4):
@@ -84,14 +85,22 @@ class Story:
         self.node.pay(*self._two(), self._amount_msat(), outcome=outcome)
 
     def hold(self) -> None:
-        row = self.node.pay(*self._two(), self._amount_msat(), outcome="pending")
+        one, two = self._two()
+        row = self.node.pay(one, two, self._amount_msat(), outcome="pending")
         if row.status == "offered":
-            self.held.append(row.created_index)
+            self.held.append((row.created_index, one))
 
-    def resolve(self) -> None:
+    def resolve(self, outcome: str | None = None) -> None:
+        """The oldest forward under way ends, unless the chain has ended it already.
+
+        Nobody fulfills what was taken back on the chain: that would be money lost, not moved.
+        """
         if self.held:
-            outcome = self.random.choice(["settled", "failed"])
-            self.node.world.resolve(self.held.pop(0), outcome)
+            created_index, one = self.held.pop(0)
+            gone = one not in self.open and outcome is None
+            drawn = self.random.choice(["settled", "failed"])
+            with suppress(ValueError):
+                self.node.world.resolve(created_index, outcome or ("failed" if gone else drawn))
 
     def pay(self) -> None:
         channel = self.random.choice(self.open)
@@ -134,6 +143,8 @@ class Story:
 
     def force_close(self) -> None:
         self.node.force_close(self._end(), by=self.random.choice(["local", "remote"]))
+        for _ in range(self.random.randint(0, len(self.held))):
+            self.resolve(self.random.choice(["settled", "failed"]))
 
     def cheat(self) -> None:
         if self.random.random() < 0.3:
@@ -144,8 +155,8 @@ class Story:
 
     def end(self) -> None:
         """Let everything that is under way come to its end."""
-        for created_index in self.held:
-            self.node.world.resolve(created_index, "settled")
+        while self.held:
+            self.resolve()
         self.node.deposit(2_000_000)
         self.node.forget()
         self.node.mine(1)

@@ -35,13 +35,16 @@ ESTIMATED = "equity:estimated"
 
 CHANNEL = "assets:channel"
 ROUTING = "income:routing"
+CHAIN_ROUTING = "income:chain-routing"
+"""The part of income:routing that bookkeeper does not list: of forwards that left on the chain."""
+
 IMPORTED_ROUTING = "income:imported"
 LEASE = "income:lease"
 PENALTY = "income:penalty"
 OPENING = "expenses:opening"
 CLOSURE = "expenses:closure"
 DUST = "expenses:dust"
-"""What the chain cut off an HTLC that ended there, because outputs are whole satoshis."""
+"""What forwards lost or gained by a closure: cut off to whole satoshis, or never on the chain."""
 
 SPLICE = "expenses:splice"
 REBALANCE = "expenses:rebalance"

@@ -101,14 +101,16 @@ def of_income(income: Iterable[IncomeSum], ours: OurBooks, *, whole_life: bool) 
         found[row.tag][row.account] += row.credit_msat - row.debit_msat
     rows: list[Assertion] = []
     own = {c.channel_id: c for c in ours.channels}
+    # Of a forward that left on the chain bookkeeper lists no fee.
+    unlisted = {c: ours.totals.get(accounts.of(accounts.CHAIN_ROUTING, c), 0) for c in own}
     if whole_life and ours.totals.get(accounts.UNATTRIBUTED):
-        earned_msat = ours.earned_msat - ours.totals.get(accounts.COUNTED, 0)
+        counted_msat = ours.totals.get(accounts.COUNTED, 0)
+        earned_msat = ours.earned_msat - counted_msat + sum(unlisted.values())
         theirs_msat = sum(found["routed"].values())
         rows.append(Assertion("routing income", ALL, earned_msat, theirs_msat, INCOME))
     else:
-        rows += _by_channel(
-            "routing income", {c: b.out_fees_msat for c, b in own.items()}, found["routed"]
-        )
+        earned = {c: b.out_fees_msat + unlisted[c] for c, b in own.items()}
+        rows += _by_channel("routing income", earned, found["routed"])
     paid = {account: -msat for account, msat in found["invoice_fee"].items()}
     rows += _by_channel("fees of payments", {c: b.payment_fees_msat for c, b in own.items()}, paid)
     rebalances_msat = sum(c.rebalances_msat for c in ours.channels)

@@ -159,7 +159,18 @@ def forward_htlc(
             (accounts.of(accounts.CHANNEL, end.channel_id), -sign * exact_msat),
             (accounts.TRANSIT, sign * end.amount_msat),
             (accounts.of(accounts.DUST, end.channel_id), sign * (exact_msat - end.amount_msat)),
+            *_set_apart(forward, end),
         ),
+    )
+
+
+def _set_apart(forward: LoggedForward, end: HtlcEnd) -> tuple[tuple[str, int], ...]:
+    """The fee of a forward that left on the chain, moved from one kind of income to the other."""
+    if end.side == "in" or not forward.fee_msat:
+        return ()
+    return (
+        (accounts.of(accounts.ROUTING, end.channel_id), forward.fee_msat),
+        (accounts.of(accounts.CHAIN_ROUTING, end.channel_id), -forward.fee_msat),
     )
 
 
