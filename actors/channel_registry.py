@@ -13,6 +13,7 @@ from messages.channels import (
     ChannelSnapshot,
     ChannelsTouched,
     RegistryTick,
+    ScidsFound,
 )
 
 READ_S = 900.0
@@ -33,6 +34,8 @@ class ChannelRegistry(HouseActor):
         self._known: dict[str, ChannelEntry] = {}
         self._version = 0
         self._soon = False
+        self._seen_closed = False
+        self._read_at_s = 0.0
 
     def recover(self) -> None:
         who = self._identity.learn()
@@ -56,6 +59,22 @@ class ChannelRegistry(HouseActor):
             self._soon = True
             self.context.after(SETTLE_S, RegistryTick())
 
+    @handles(ScidsFound)
+    def _scids_found(self, message: ScidsFound) -> None:
+        found: dict[str, list[str]] = {}
+        for channel_id, scid in message.pairs:
+            found.setdefault(channel_id, []).append(scid)
+        entries = [
+            channels.add_scids(self._known[channel_id], scids)
+            for channel_id, scids in found.items()
+            if channel_id in self._known
+        ]
+        changed = [entry for entry in entries if entry != self._known[entry.channel_id]]
+        if changed:
+            self._store.save(changed)
+            self._known.update((entry.channel_id, entry) for entry in changed)
+            self._tell()
+
     def _read(self) -> None:
         self._soon = False
         try:
@@ -68,13 +87,35 @@ class ChannelRegistry(HouseActor):
         self._known, changed = channels.merge(
             self._known, reading.facts, self.now(), complete=reading.malformed == 0
         )
+        self._read_at_s = self.now()
+        self._remember_closed(changed)
         if changed:
             self._store.save(changed)
-        self._version += 1
-        snapshot = ChannelSnapshot(self._version, self.now(), tuple(self._known.values()))
-        self.context.publish(snapshot)
-        self.post_notice(snapshot)
+        self._tell()
         self.context.after(READ_S, RegistryTick())
+
+    def _remember_closed(self, changed: list[ChannelEntry]) -> None:
+        """Once in a life: channels that ended before first contact, or while nobody looked."""
+        if self._seen_closed:
+            return
+        try:
+            forgotten = self._node.forgotten_channels()
+        except PortError as error:
+            self.context.log.info(f"the closed channels could not be read: {error}")
+            return
+        self._seen_closed = True
+        new = channels.remember(self._known, forgotten, self.now())
+        self._known.update(new)
+        changed += new.values()
+
+    def _tell(self) -> None:
+        """All channels, with when the node was read for them."""
+        self._version += 1
+        known, fresh = tuple(self._known.values()), self._read_at_s > 0.0
+        snapshot = ChannelSnapshot(self._version, self._read_at_s, known, fresh=fresh)
+        self.context.publish(snapshot)
+        if fresh:
+            self.post_notice(snapshot)
 
     def _recall(self) -> None:
         """Without any reading yet, tell at least which channels were known.
@@ -83,6 +124,4 @@ class ChannelRegistry(HouseActor):
         what the node said. Where nothing is known nothing is told.
         """
         if self._known and not self.context.post.retained([ChannelSnapshot]):
-            self._version += 1
-            known = tuple(self._known.values())
-            self.context.publish(ChannelSnapshot(self._version, 0.0, known, fresh=False))
+            self._tell()

@@ -11,8 +11,10 @@ from cl_revenue_ops.domain.ledger import accounts, chain, opening
 from cl_revenue_ops.ports import ForwardStore, LedgerStore, Sought
 from cl_revenue_ops.runtime.actor import Context
 from messages.books import ChainMove, Entry, GoOnBooking
+from messages.channels import ScidsFound
 from messages.forwards import CatchUp, LoggedForward
 
+REGISTRY = "channel-registry"
 CATCH_UP_S = 1_200.0
 ENTRIES = 1_000
 # An HTLC on the chain that no forward has by then was a payment of our own.
@@ -100,7 +102,7 @@ class LedgerOpening:
     def _open(self) -> Steps:
         split_s = self._reading.state.split_s
         assert split_s is not None
-        channel_of = self._channel_of()
+        channel_of = {**self._channel_of(), **(yield from self._find_scids())}
         listed: dict[str, int] = defaultdict(int)
         seq, last = 0, False
         while not last:
@@ -121,6 +123,24 @@ class LedgerOpening:
             [] if entry is None else [entry], state=self._reading.state._replace(opened=True)
         )
         self._reading.recover()
+
+    def _find_scids(self) -> Steps:
+        """Scids of forwards whose channel is not known: had before splices, or forgotten."""
+        known = self._channel_of()
+        scids = [row.scid for row in self._forwards.totals(0, None).scids if row.scid]
+        unknown = [scid for scid in scids if scid not in known]
+        funding: dict[tuple[int, int], str] = {}
+        number, last = 0, not unknown
+        while not last:
+            page = self._ledger.page(number, ENTRIES, 0.0, None)
+            funding.update(chain.funding_of(entry for _, entry in page.rows))
+            number, last = page.next_after, page.last
+            yield Ask(self._context.address, GoOnBooking)
+        pairs = [(chain.channel_of_scid(scid, funding), scid) for scid in unknown]
+        found = tuple((channel_id, scid) for channel_id, scid in pairs if channel_id is not None)
+        if found:
+            self._context.tell(REGISTRY, ScidsFound(found))
+        return {scid: channel_id for channel_id, scid in found}
 
     def _tied(self, split_s: float) -> Steps:
         """What was booked for forwards that ended on the chain up to then, by channel."""

@@ -144,9 +144,10 @@ class LedgerReading:
         self.costs_source = ESTIMATED if balances.accounts is None else BOOKKEEPER
         fees: list[OnchainFee] = []
         routed: list[RoutedSum] = []
-        for row in balances.accounts or ():
+        named = [row.account for row in balances.accounts or ()]
+        for account in (*named, EXTERNAL) if named else ():
             found: AccountEvents | None = yield ask(
-                ReadAccountEvents, account=row.account, early_s=self._early_s
+                ReadAccountEvents, account=account, early_s=self._early_s
             )
             if found is None:
                 continue

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from messages.base import Snapshot, Tick
+from messages.base import Fact, Snapshot, Tick
 
 UNREADABLE = "UNREADABLE"
 """The state in a fact that stands for a stored one which cannot be read; the node has none such."""
+
+
+FORGOTTEN = "CLOSED"
+"""The state in a fact of a channel that the node lists among the closed ones only."""
 
 
 class Policy(NamedTuple):
@@ -83,6 +87,13 @@ class ChannelSnapshot(Snapshot):
     read_at_s: float
     channels: tuple[ChannelEntry, ...]
     fresh: bool = True
+
+
+@dataclass(frozen=True)
+class ScidsFound(Fact):
+    """Scids that channels had before they were first seen: (channel_id, scid), oldest first."""
+
+    pairs: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)

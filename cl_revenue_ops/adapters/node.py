@@ -12,6 +12,7 @@ from cl_revenue_ops.adapters.parse import (
     parse_channel,
     parse_fee_set,
     parse_feerate_estimate,
+    parse_forgotten,
     parse_forward,
     parse_gossip_channel,
     parse_info,
@@ -106,6 +107,13 @@ class LightningNode:
         born = [row for row in rows if not _unborn(row)]
         facts = tuple(self._asker.parsed("listpeerchannels", born, parse_channel))
         return ChannelReading(facts, len(born) - len(facts))
+
+    def forgotten_channels(self) -> tuple[ChannelFact, ...]:
+        """What listclosedchannels has; every release has it that the house runs on."""
+        rows = rows_of(
+            "listclosedchannels", self._asker.ask("listclosedchannels"), "closedchannels"
+        )
+        return tuple(self._asker.parsed("listclosedchannels", rows, parse_forgotten))
 
     def slots(self) -> Mapping[str, int]:
         """Outgoing HTLCs in flight by channel_id, with the rest of the reply filtered away."""

@@ -33,7 +33,7 @@ from cl_revenue_ops.adapters.validate import (
     parse_word,
 )
 from cl_revenue_ops.ports import FeeSet, GossipChannel, NodeInfo
-from messages.channels import ChannelFact, Policy
+from messages.channels import FORGOTTEN, ChannelFact, Policy
 from messages.forwards import SETTLED, STATUSES, Forward
 
 SLOTS_LIMIT = 483
@@ -152,6 +152,28 @@ def _channel(row: dict[str, Any]) -> ChannelFact:
         out_fulfilled=field(row, "out_payments_fulfilled", parse_count, 0),
         lost_state=field(row, "lost_state", as_bool, False),
     )
+
+
+def parse_forgotten(row: object) -> ChannelFact | None:
+    """One entry of listclosedchannels; one without a peer is of a peer that was forgotten too."""
+    if not isinstance(row, dict):
+        return None
+    try:
+        alias = optional(row, "alias", as_dict) or {}
+        return ChannelFact(
+            channel_id=field(row, "channel_id", parse_channel_id),
+            peer_id=optional(row, "peer_id", parse_pubkey) or "",
+            state=FORGOTTEN,
+            connected=False,
+            reestablished=False,
+            scid=optional(row, "short_channel_id", parse_scid),
+            alias_scid=optional(alias, "local", parse_scid),
+            opener=optional(row, "opener", _as_side),
+            private=field(row, "private", as_bool, False),
+            capacity_msat=field(row, "total_msat", parse_msat, 0),
+        )
+    except WrongField:
+        return None
 
 
 def parse_slots(row: object) -> tuple[str, int] | None:

@@ -45,6 +45,25 @@ def merge(
     return merged, changed
 
 
+def remember(
+    known: Mapping[str, ChannelEntry], forgotten: Iterable[ChannelFact], now_s: float
+) -> dict[str, ChannelEntry]:
+    """The channels among these that ended before they were ever seen, as closed entries."""
+    return {
+        fact.channel_id: ChannelEntry(
+            fact.channel_id, fact.peer_id, _scids_after((), fact), now_s, True, fact
+        )
+        for fact in forgotten
+        if fact.channel_id not in known
+    }
+
+
+def add_scids(entry: ChannelEntry, scids: Iterable[str]) -> ChannelEntry:
+    """The entry with scids that it had before the others, as far as they are not there."""
+    new = tuple(scid for scid in scids if scid not in entry.scids)
+    return entry._replace(scids=(*new, *entry.scids)) if new else entry
+
+
 def _scids_after(scids: tuple[str, ...], fact: ChannelFact) -> tuple[str, ...]:
     for scid in (fact.alias_scid, fact.scid):
         if scid is not None and scid not in scids:

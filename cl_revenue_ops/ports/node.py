@@ -63,6 +63,10 @@ class Node(Protocol):
         """Every channel that the node knows, or has with this peer, in any state."""
         ...
 
+    def forgotten_channels(self) -> tuple[ChannelFact, ...]:
+        """Channels that ended and that the node lists apart from the others, as CLOSED."""
+        ...
+
     def slots(self) -> Mapping[str, int]:
         """Outgoing HTLCs in flight by channel_id; asks the node for no more than that."""
         ...

@@ -62,6 +62,25 @@ def chain_rows(entries: Iterable[Entry]) -> tuple[ChainMove, ...]:
     )
 
 
+def funding_of(entries: Iterable[Entry]) -> dict[tuple[int, int], str]:
+    """The channel of each funding output by its block and place: what its scid is made of.
+
+    Where two channels were funded in one block by outputs of the same place, neither is told.
+    """
+    found: dict[tuple[int, int], set[str]] = {}
+    for row in chain_rows(entries):
+        if row.tag == OPENED and row.account not in (WALLET, EXTERNAL) and row.blockheight:
+            place = (row.blockheight, int(row.outpoint.partition(":")[2]))
+            found.setdefault(place, set()).add(row.account)
+    return {place: names.pop() for place, names in found.items() if len(names) == 1}
+
+
+def channel_of_scid(scid: str, funding: Mapping[tuple[int, int], str]) -> str | None:
+    """The channel that had this scid; None where its funding output is not known."""
+    block, _, place = scid.split("x")
+    return funding.get((int(block), int(place)))
+
+
 def asset_of(account: str) -> str:
     """The ledger's account for one of the node's accounts that is ours."""
     return accounts.WALLET if account == WALLET else accounts.of(accounts.CHANNEL, account)
