@@ -34,6 +34,7 @@ from cl_revenue_ops.ports import (
     NodeRefused,
     WriteRefused,
 )
+from messages.channels import ChannelFact
 from messages.forwards import ForwardIndexes, ForwardPage
 from messages.moves import OwnMovePage
 

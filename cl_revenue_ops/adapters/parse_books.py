@@ -143,6 +143,7 @@ def parse_chain_move(row: object) -> ChainMove | None:
             output_msat=optional(row, "output_msat", parse_msat),
             spliced=_SPLICE in tags,
             opener=_OPENER in tags,
+            output_count=field(row, "output_count", parse_count, 0),
         )
     except WrongField:
         return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cl_revenue_ops.domain.ledger import accounts
+from cl_revenue_ops.simnode.clock import VirtualClock
 from messages.books import ChannelBooks
 from tests.sim.house_books import Story, books, reconciled, wrong
 from tests.sim.house_support import HouseNode, house_node
@@ -98,7 +99,7 @@ def test_what_was_earned_and_deleted_before_first_contact_is_one_opening_entry()
         story = Story(node, 3)
         for _ in range(60):
             story.step()
-            node.world.clock.set(node.world.clock.now() + 60.0)
+            cast(VirtualClock, node.world.clock).set(node.now_s + 60.0)
         rows = node.call("listforwards")["forwards"]
         settled = [row for row in rows if row["status"] == "settled"]
         gone = settled[: len(settled) // 2]
