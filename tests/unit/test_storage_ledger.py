@@ -19,9 +19,11 @@ from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.ledger_rows import (
     hash_of,
     packed,
+    packed_evidence,
     packed_hash,
     packed_postings,
     unpacked,
+    unpacked_evidence,
     unpacked_postings,
 )
 from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
@@ -351,11 +353,17 @@ class TestPacking:
     def test_a_text_comes_back(self, parts: list[str], known: list[str]) -> None:
         text = "-".join(parts)
         assert unpacked(packed(text, known), known) == text
+        assert unpacked_evidence(packed_evidence(text, known), known) == text
 
     def test_hashes_take_half_the_room_or_none(self) -> None:
         assert len(packed(f'"{A}"')) == 36
         assert len(packed(f'"{A}"', [A])) == 4
         assert packed("no hash") == "no hash"
+
+    def test_evidence_written_once_is_read_for_ever(self) -> None:
+        text = f'{{"created_index":7,"channel_id":"{A}","tag":"invoice","payment_hash":"{B}"}}'
+        kept = bytes.fromhex("c3b0cc1ccd36262cb6a199c308346737010000")
+        assert unpacked_evidence(kept, [A]) == text
 
     @given(st.lists(st.tuples(st.integers(1, 99), st.integers(-MOST, MOST)), max_size=4))
     def test_postings_come_back(self, postings: list[tuple[int, int]]) -> None:
