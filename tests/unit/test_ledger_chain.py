@@ -149,7 +149,7 @@ class TestFees:
 
     def test_the_closing_half_of_a_splice_may_say_so_itself(self) -> None:
         rows = [spent(A, "channel_close", 40, spliced=True), made(WALLET, "deposit", 30, 1)]
-        assert allot(rows, [fee(A, 10)]) == {f"expenses:splice:{A}": 10}
+        assert allot(rows, [fee(A, 10)]) == allot(rows, None) == {f"expenses:splice:{A}": 10}
 
     def test_an_opening_by_the_peer_costs_nothing(self) -> None:
         assert allot([made(A, "channel_open", 0)], []) == {}
@@ -198,11 +198,12 @@ class TestOutside:
         assert allot(rows, [fee(WALLET, 10)]) == allot(rows, None) == wanted
 
     def test_a_payment_that_is_not_in_a_block_moves_nothing_yet(self) -> None:
-        assert allot([made(EXTERNAL, "deposit", 60, origin=WALLET)], []) == {}
+        row = made(EXTERNAL, "deposit", 60, origin=WALLET)
+        assert allot([row], []) == allot([row], [fee(WALLET, 10)]) == {}
 
     def test_who_gets_more_than_was_spent_got_it_from_outside(self) -> None:
         rows = [spent(WALLET, "withdrawal", 10), made(A, "channel_open", 60)]
-        assert allot(rows, []) == {"equity:onchain": -50}
+        assert allot(rows, []) == allot(rows, None) == {"equity:onchain": -50}
 
     def test_what_no_fee_explains_stays_to_be_seen(self) -> None:
         rows = [spent(WALLET, "withdrawal", 40), made(WALLET, "deposit", 30, 1)]
@@ -225,6 +226,9 @@ class TestPenalty:
 
     def test_what_it_brought_is_a_gain(self) -> None:
         assert allot(self.ROWS, []) == allot(self.ROWS, None) == {f"income:penalty:{A}": -15}
+
+    def test_an_htlc_that_waits_for_its_forward_is_no_part_of_it(self) -> None:
+        assert allot([*self.ROWS, CLAIM], []) == {f"income:penalty:{A}": -15}
 
     def test_without_one_a_gain_stays_to_be_seen(self) -> None:
         rows = [row._replace(tag="delayed_to_us") for row in self.ROWS[2:]]

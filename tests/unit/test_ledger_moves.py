@@ -111,6 +111,11 @@ class TestTags:
                 {f"assets:channel:{A}": 9, "equity:payments": -9},
             ),
             (
+                move(1, credit_msat=9, fees_msat=2),
+                "payment",
+                {f"assets:channel:{A}": 9, "equity:payments": -9},
+            ),
+            (
                 move(1, debit_msat=9, fees_msat=2, payment_hash=HASH),
                 "payment",
                 {f"assets:channel:{A}": -9, "equity:payments": 7, f"expenses:payment:{A}": 2},

@@ -192,9 +192,11 @@ class TestLookups:
         assert store.of_accounts("expenses:splice:", 9) == ()
 
     def test_an_entry_with_two_such_accounts_comes_once(self, store: SqliteLedgerStore) -> None:
-        both = entry(1, postings=(("e:a", 1), ("e:b", 1), ("e:a", -2)))
-        store.book([both])
-        assert store.of_accounts("e:", 9) == ((1, both),)
+        both = [
+            entry(number, postings=(("e:a", 1), ("e:b", 1), ("e:a", -2))) for number in (1, 2, 3)
+        ]
+        store.book(both)
+        assert store.of_accounts("e:", 2) == ((3, both[2]), (2, both[1]))
 
     def test_lookups_use_their_indexes(self, base: Database, store: SqliteLedgerStore) -> None:
         store.book([entry(1)])
@@ -243,6 +245,8 @@ class TestLimits:
         for msat in (MOST + 1, 2**70):
             with pytest.raises(ValueError, match="cannot be stored"):
                 store.book([entry(1), entry(2, msat=msat)])
+        with pytest.raises(ValueError, match="cannot be stored"):
+            store.book([entry(3, postings=(("a:b", 2**63), ("a:b", -(2**63))))])
         assert everything(store) == []
 
     def test_amounts_that_only_together_are_too_much(self, store: SqliteLedgerStore) -> None:
