@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -10,6 +11,18 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 _LOOSE = "\x01"
 _FIRST_KNOWN = 2
 _MOST_KNOWN = 0x20 - _FIRST_KNOWN
+
+_WINDOW, _MEMORY = -10, 3
+_WORDS = (
+    b'"rows":,"fees":{},"corrects":"channelmove:","fee_belongs_to":"expenses:other-rebalance:"'
+    b'"origin":"wallet","external","withdrawal","deposit","channel_open","channel_close","to_them"'
+    b'"anchor","opener":true,"spliced":true,"output_count":,"blockheight":,"output_msat":'
+    b'"spending_txid":"\x02","outpoint":"\x02:0","account":"\x03",'
+    b'"tag":"pushed","tag":"invoice","debit_msat":,"part_id":0,"group_id":1}'
+    b'{"created_index":,"channel_id":"\x03","tag":"invoice","credit_msat":,"fees_msat":,"at_s":17,'
+    b'"payment_hash":"\x02"}\0'
+)
+"""What evidence mostly consists of. Never to be changed: what was written needs it to be read."""
 
 Packed = str | bytes
 
@@ -58,6 +71,22 @@ def unpacked(value: Packed, known: Sequence[str] = ()) -> str:
         return next(hashes) if mark == _LOOSE else known[ord(mark) - _FIRST_KNOWN]
 
     return _CONTROL.sub(word, text.decode())
+
+
+def packed_evidence(text: str, known: Sequence[str]) -> Packed:
+    """As `packed`, and what has hashes deflated: a third to a fifth is left."""
+    value = packed(text, known)
+    if isinstance(value, str):
+        return value
+    deflate = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_FIXED, _WORDS)
+    return deflate.compress(value) + deflate.flush()
+
+
+def unpacked_evidence(value: Packed, known: Sequence[str]) -> str:
+    """What `packed_evidence` was given."""
+    if isinstance(value, bytes):
+        value = zlib.decompressobj(_WINDOW, _WORDS).decompress(value)
+    return unpacked(value, known)
 
 
 def known_hashes(

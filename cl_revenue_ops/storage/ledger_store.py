@@ -12,9 +12,11 @@ from cl_revenue_ops.storage.ledger_rows import (
     hash_of,
     known_hashes,
     packed,
+    packed_evidence,
     packed_hash,
     packed_postings,
     unpacked,
+    unpacked_evidence,
     unpacked_postings,
 )
 from cl_revenue_ops.storage.ledger_totals import Sums, read_days, read_totals
@@ -233,7 +235,7 @@ def _book(connection: sqlite3.Connection, entries: Sequence[Entry], numbers: _Nu
             packed_hash(entry.txid),
             packed_hash(entry.payment_hash),
             packed_postings([(ids[account], msat) for account, msat in entry.postings]),
-            packed(entry.evidence, known),
+            packed_evidence(entry.evidence, known),
         )
         connection.execute(_BOOK, row)
         connection.executemany(_POST, [(number, newest + booked) for number in ids.values()])
@@ -262,7 +264,7 @@ def _entry(row: tuple[Any, ...], words: dict[int, str], names: dict[int, str]) -
         at_s,
         words[kind_id],
         words[source_id],
-        unpacked(evidence, known),
+        unpacked_evidence(evidence, known),
         posted,
         txid=txid,
         payment_hash=payment_hash,

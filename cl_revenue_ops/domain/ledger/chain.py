@@ -141,14 +141,13 @@ def forward_htlc(
     A candidate is settled, of that channel on that side, of that amount cut to satoshis, and not
     tied to another HTLC by an entry in `booked` (all of the row's transaction, which is the
     channel's one closing transaction). The latest is taken: forwards that ended off the chain did
-    so before. `evidence` records the match: the output and the forward's `seq`.
+    so before. `evidence` records the match: the output, the side and the forward's `seq`.
     """
     end = htlc_end(row)
     if end is None:
         return None
-    taken = {
-        jsontext.loads(entry.evidence).get("forward") for entry in booked if entry.kind == HTLC
-    }
+    tied = [jsontext.loads(entry.evidence) for entry in booked if entry.kind == HTLC]
+    taken = {facts["forward"] for facts in tied if facts["side"] == end.side}
     fitting = [
         forward
         for forward in candidates
@@ -164,10 +163,11 @@ def forward_htlc(
     text = jsontext.dumps(
         {
             "output": row.outpoint,
+            "side": end.side,
             "forward": forward.seq,
             "in": forward.in_scid,
             "out": forward.out_scid,
-            f"{end.side}_msat": exact_msat,
+            "msat": exact_msat,
         }
     )
     return _tied(
@@ -204,7 +204,7 @@ def payment_htlc(row: ChainMove) -> Entry | None:
     if end is None:
         return None
     sign = 1 if end.side == "in" else -1
-    text = jsontext.dumps({"output": row.outpoint, "forward": None})
+    text = jsontext.dumps({"output": row.outpoint, "side": end.side, "forward": None})
     postings = (
         (accounts.PAYMENTS, -sign * end.amount_msat),
         (accounts.TRANSIT, sign * end.amount_msat),
