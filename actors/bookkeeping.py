@@ -33,6 +33,7 @@ READ_S = 600.0
 SOON_S = 5.0
 RETRY_S = 60.0
 FIRST_AUDIT_S = 3_600.0
+ENDING = ("CLOSINGD_COMPLETE", "AWAITING_UNILATERAL", "FUNDING_SPEND_SEEN", "ONCHAIN")
 MOST_ENTRIES = 1_000
 MOST_ESTIMATES = 10_000
 MOST_COSTS = 100_000
@@ -50,7 +51,9 @@ class Bookkeeping(HouseActor):
         self._channel_of: dict[str, str] = {}
         self._snapshot: ChannelSnapshot | None = None
         self._reading = LedgerReading(context, ledger)
-        self._opening = LedgerOpening(context, store, ledger, self._reading, self._channels)
+        self._opening = LedgerOpening(
+            context, store, ledger, self._reading, self._channels, self._closed
+        )
         self._audit = LedgerAudit(
             context, store, ledger, self._reading, self._opening, self._channels
         )
@@ -69,6 +72,10 @@ class Bookkeeping(HouseActor):
 
     def _channels(self) -> dict[str, str]:
         return self._channel_of
+
+    def _closed(self) -> frozenset[str]:
+        entries = self._snapshot.channels if self._snapshot is not None else ()
+        return frozenset(e.channel_id for e in entries if e.closed or e.fact.state in ENDING)
 
     # -- what the books say ------------------------------------------------------------------------
 

@@ -33,12 +33,20 @@ class LedgerOpening:
         ledger: LedgerStore,
         reading: LedgerReading,
         channel_of: ChannelOf,
+        ended: Callable[[], frozenset[str]],
     ) -> None:
         self._context = context
         self._forwards = forwards
         self._ledger = ledger
         self._reading = reading
         self._channel_of = channel_of
+        self._ended = ended
+        self._looked_for: set[str] = set()
+        self._found: dict[str, str] = {}
+
+    def _channels(self) -> Mapping[str, str]:
+        """The channel of each scid; the registry soon knows those as well that were found here."""
+        return {**self._found, **self._channel_of()}
 
     def split(self) -> Steps:
         """Choose, once, the moment that parts what came before first contact from the rest.
@@ -52,6 +60,7 @@ class LedgerOpening:
 
     def settle(self) -> Steps:
         """After a pass: tie HTLCs of the chain to their forwards, and make the opening entry."""
+        yield from self._find_scids()
         yield from self._tie()
         if not self._reading.state.opened:
             yield from self._open()
@@ -84,14 +93,14 @@ class LedgerOpening:
         for row in chain.htlcs_in(booked):
             end = chain.htlc_end(row)
             assert end is not None
-            scids = [s for s, channel in self._channel_of().items() if channel == end.channel_id]
+            scids = [s for s, channel in self._channels().items() if channel == end.channel_id]
             found += (Sought(s, end.side == "out", end.amount_msat // 1000) for s in scids)
         return found
 
     def _tie_one(
         self, row: ChainMove, candidates: list[LoggedForward], booked: tuple[Entry, ...]
     ) -> None:
-        entry = chain.forward_htlc(row, candidates, self._channel_of(), booked)
+        entry = chain.forward_htlc(row, candidates, self._channels(), booked)
         if entry is None and row.at_s + NO_FORWARD_S < self._context.clock.now():
             entry = chain.payment_htlc(row)
         if entry is not None:
@@ -102,7 +111,7 @@ class LedgerOpening:
     def _open(self) -> Steps:
         split_s = self._reading.state.split_s
         assert split_s is not None
-        channel_of = {**self._channel_of(), **(yield from self._find_scids())}
+        channel_of = self._channels()
         listed: dict[str, int] = defaultdict(int)
         seq, last = 0, False
         while not last:
@@ -118,7 +127,8 @@ class LedgerOpening:
         }
         # Without any movement there is nothing to hold the forwards against.
         tied = yield from self._tied(split_s)
-        entry = opening.by_moves(split_s, listed, routed, tied) if routed else None
+        ended = self._ended()
+        entry = opening.by_moves(split_s, listed, routed, tied, ended) if routed else None
         self._ledger.book(
             [] if entry is None else [entry], state=self._reading.state._replace(opened=True)
         )
@@ -128,7 +138,7 @@ class LedgerOpening:
         """Scids of forwards whose channel is not known: had before splices, or forgotten."""
         known = self._channel_of()
         scids = [row.scid for row in self._forwards.totals(0, None).scids if row.scid]
-        unknown = [scid for scid in scids if scid not in known]
+        unknown = [s for s in scids if s not in known and s not in self._looked_for]
         funding: dict[tuple[int, int], str] = {}
         number, last = 0, not unknown
         while not last:
@@ -140,7 +150,8 @@ class LedgerOpening:
         found = tuple((channel_id, scid) for channel_id, scid in pairs if channel_id is not None)
         if found:
             self._context.tell(REGISTRY, ScidsFound(found))
-        return {scid: channel_id for channel_id, scid in found}
+        self._looked_for.update(unknown)
+        self._found.update((scid, channel_id) for channel_id, scid in found)
 
     def _tied(self, split_s: float) -> Steps:
         """What was booked for forwards that ended on the chain up to then, by channel."""

@@ -131,7 +131,7 @@ class TestState:
         assert store.load() == LedgerState()
 
     @pytest.mark.parametrize(
-        "state", [LedgerState(5, 7, 1.25, True, 3, 4), LedgerState(5, 7, None, False, None, 4)]
+        "state", [LedgerState(5, 7, 1.25, True), LedgerState(5, 7, None, False)]
     )
     def test_it_comes_back(self, store: SqliteLedgerStore, state: LedgerState) -> None:
         store.book([], state=state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.ledger import accounts
@@ -17,6 +17,7 @@ def by_moves(
     forwards: Mapping[str, int],
     routed: Mapping[str, int],
     on_chain: Mapping[str, int],
+    ended: Container[str] = (),
 ) -> Entry | None:
     """What forwards moved in each channel by the node's movements, and by no forward it lists.
 
@@ -25,7 +26,8 @@ def by_moves(
     forwards without a movement). What is missing moved before the list begins; over all channels
     its sum is what those forwards earned. Where the movements begin later than the list (a node
     that is older than them begins with an opening figure of each channel), it is negative: that
-    was no loss, it is in those opening figures. None where nothing is missing.
+    was no loss, it is in those opening figures. In a channel that `ended` it is what `residue` is
+    about, and left to it. None where nothing is missing.
     """
     missing = {
         channel_id: routed.get(channel_id, 0)
@@ -36,11 +38,11 @@ def by_moves(
     postings = tuple(
         (accounts.of(accounts.CHANNEL, channel_id), msat)
         for channel_id, msat in missing.items()
-        if msat
+        if msat > 0 or (msat and channel_id not in ended)
     )
     if not postings:
         return None
-    earned_msat = sum(missing.values())
+    earned_msat = sum(msat for _, msat in postings)
     other = accounts.UNATTRIBUTED if earned_msat > 0 else accounts.OPENING_BALANCE
     evidence = jsontext.dumps({"until_s": split_s, "forwards": dict(forwards)})
     return Entry(
