@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from actors.books_reader import BooksReader
 from actors.fee_writer import FeeWriter
 from actors.node_reader import NodeReader
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
 from cl_revenue_ops.domain.fees.facts import Conditions, FeeParameters, Pin
 from cl_revenue_ops.ports import PortError, StaleGeneration
+from messages.books import ReadMoveIndexes
 from messages.channels import ChannelFact
 from messages.forwards import ReadForwardIndexes
 
@@ -46,3 +48,10 @@ def test_a_replaced_reader_answers_nobody() -> None:
     reader._node = StaleNode()  # type: ignore[assignment]  # all that its handler uses
     with pytest.raises(StaleGeneration):
         reader._indexes(ReadForwardIndexes("c", "nobody", 1.0))
+
+
+def test_a_replaced_reader_of_books_answers_nobody() -> None:
+    reader = BooksReader.__new__(BooksReader)
+    reader._books = StaleNode()  # type: ignore[assignment]  # all that its handler uses
+    with pytest.raises(StaleGeneration):
+        reader._indexes(ReadMoveIndexes("c", "nobody", 1.0))
