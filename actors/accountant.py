@@ -5,10 +5,14 @@ from __future__ import annotations
 from actors.base import HouseActor, handles
 from actors.forward_retention import ForwardRetention
 from cl_revenue_ops.config import Config
+from cl_revenue_ops.domain.channels import by_scid
+from cl_revenue_ops.domain.ledger import summary
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import ForwardStore, IngestState
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Command, Refusal
+from messages.books import Books, ReadBooks, ReadChainCosts, Reconcile
+from messages.channels import ChannelSnapshot
 from messages.forwards import (
     CatchUpTick,
     CatchUpWanted,
@@ -30,6 +34,7 @@ DOUBTS = 2
 CATCH_UP_S = 1_200.0
 RETRY_S = 30.0
 SILENCE_S = 120.0
+DAY_S = 86_400.0
 
 
 class Accountant(HouseActor):
@@ -46,6 +51,7 @@ class Accountant(HouseActor):
         self._identity = identity
         self._state: IngestState
         self._retention = ForwardRetention(context, store)
+        self._channels: dict[str, str] = {}
         self._open_call: str | None = None
         self._calls = 0
         self._index = "created"
@@ -94,6 +100,29 @@ class Accountant(HouseActor):
     @handles(ReadForwardTotals)
     def _read_totals(self, message: ReadForwardTotals) -> None:
         self.answer(message, self._store.totals(message.from_day, message.until_day))
+
+    @handles(ChannelSnapshot)
+    def _know(self, message: ChannelSnapshot) -> None:
+        self._channels = by_scid(message.channels)
+
+    @handles(ReadBooks)
+    def _read_books(self, message: ReadBooks) -> None:
+        found = self._store.totals(message.from_day, message.until_day)
+        now_s, first, end = self.now(), found.first_day, message.until_day
+        until_s = now_s if end is None else min(now_s, end * DAY_S)
+        since_s = None if first is None else first * DAY_S
+        from_s = until_s if since_s is None else min(until_s, max(since_s, message.from_day * DAY_S))
+        rows = summary.by_channel(found.scids, (), self._channels)
+        costs = "none"
+        self.answer(message, Books(rows, 0, 0, from_s, until_s, since_s, costs, (), self._trouble))
+
+    @handles(ReadChainCosts)
+    def _read_chain_costs(self, message: ReadChainCosts) -> None:
+        self.answer(message, ())
+
+    @handles(Reconcile)
+    def _reconcile(self, message: Reconcile) -> None:
+        self.refuse(message, "the books have nothing yet to be held against the node")
 
     @handles(ReadForwardFailures)
     def _read_failures(self, message: ReadForwardFailures) -> None:
