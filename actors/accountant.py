@@ -111,7 +111,9 @@ class Accountant(HouseActor):
         now_s, first, end = self.now(), found.first_day, message.until_day
         until_s = now_s if end is None else min(now_s, end * DAY_S)
         since_s = None if first is None else first * DAY_S
-        from_s = until_s if since_s is None else min(until_s, max(since_s, message.from_day * DAY_S))
+        from_s = (
+            until_s if since_s is None else min(until_s, max(since_s, message.from_day * DAY_S))
+        )
         rows = summary.by_channel(found.scids, (), self._channels)
         costs = "none"
         self.answer(message, Books(rows, 0, 0, from_s, until_s, since_s, costs, (), self._trouble))

@@ -22,6 +22,8 @@ from cl_revenue_ops.ports import (
     Log,
     Node,
     PolicyStore,
+    ReportNode,
+    ReportStore,
     SettingsStore,
 )
 from cl_revenue_ops.runtime.actor import Context, MailboxActor
@@ -40,7 +42,7 @@ from messages.base import Message
 from messages.boss import ForeignFee
 from messages.channels import ChannelSnapshot
 from messages.control import StartHouse, StopHouse
-from messages.fees import FeesPutBack
+from messages.fees import FeesPutBack, StockPrices
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
 from messages.policies import PolicyChanged, PolicySnapshot
@@ -61,6 +63,7 @@ class Stores:
     fees: Callable[[Lease], FeeStore]
     care: Callable[[Lease], CareStore]
     boss: Callable[[Lease], BossStore]
+    reports: Callable[[Lease], ReportStore]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Ports:
     """Everything that the house needs from the world."""
 
     node: Callable[[Lease], Node]
+    report_node: Callable[[Lease], ReportNode]
     boss: Callable[[Lease], Boss]
     stores: Stores
     calls: Calls
@@ -183,7 +187,8 @@ class _Births:
     def node_reader(self, context: Context) -> MailboxActor:
         from actors.node_reader import NodeReader
 
-        return NodeReader(context, node=self._node(context.lease))
+        reports = self._ports.report_node(context.lease)
+        return NodeReader(context, node=self._node(context.lease), reports=reports)
 
     def channel_registry(self, context: Context) -> MailboxActor:
         from actors.channel_registry import ChannelRegistry
@@ -200,6 +205,12 @@ class _Births:
 
         store = self._stores.forwards(context.lease)
         return Accountant(context, store=store, identity=Identity(self._known))
+
+    def reporter(self, context: Context) -> MailboxActor:
+        from actors.reporter import Reporter
+
+        store = self._stores.reports(context.lease)
+        return Reporter(context, store=store, identity=Identity(self._known))
 
     def policy_engine(self, context: Context) -> MailboxActor:
         from actors.policy_engine import PolicyEngine
@@ -241,6 +252,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     births = _Births(ports, seed)
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
+    accounts, shown = (*channels, ForwardSeen), (*channels, FlowReport, PolicySnapshot, StockPrices)
     flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
@@ -248,7 +260,8 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("storekeeper", OPTIONAL, births.storekeeper, (ConfigChanged,)),
         ("node-reader", OPTIONAL, births.node_reader, (ConfigChanged,)),
         (CHANNEL_REGISTRY, LOAD_BEARING, births.channel_registry, (ConfigChanged,)),
-        (ACCOUNTANT, LOAD_BEARING, births.accountant, (ConfigChanged, ForwardSeen)),
+        (ACCOUNTANT, LOAD_BEARING, births.accountant, accounts),
+        ("reporter", OPTIONAL, births.reporter, shown),
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, fees),

@@ -10,6 +10,7 @@ from cl_revenue_ops.adapters.breaker import Breakers
 from cl_revenue_ops.adapters.capabilities import Capabilities
 from cl_revenue_ops.adapters.clboss import ClBoss
 from cl_revenue_ops.adapters.node import LightningNode
+from cl_revenue_ops.adapters.report_node import LightningReports
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
@@ -56,6 +57,7 @@ class Wiring:
         """The house of this process."""
         ports = Ports(
             node=self._node,
+            report_node=lambda lease: LightningReports(self._rpc(lease), self._left_out),
             boss=self._boss,
             stores=self._stores(),
             calls=self._calls,
@@ -100,6 +102,7 @@ class Wiring:
         from cl_revenue_ops.storage.flow_store import SqliteFlowStore
         from cl_revenue_ops.storage.forward_store import SqliteForwardStore
         from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
+        from cl_revenue_ops.storage.report_store import SqliteReportStore
         from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
 
         self._database = database = Database(
@@ -113,5 +116,6 @@ class Wiring:
             policies=lambda lease: SqlitePolicyStore(database, lease),
             fees=lambda lease: SqliteFeeStore(database, lease),
             boss=lambda lease: SqliteBossStore(database, lease),
+            reports=lambda lease: SqliteReportStore(database, lease),
             care=lambda lease: SqliteCareStore(database, lease, self._core.clock),
         )

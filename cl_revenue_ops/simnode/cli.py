@@ -57,6 +57,9 @@ def shown(result: Any) -> str:
 
 def _simple(value: Any) -> list[str]:
     if isinstance(value, dict):
+        if len(value) == 1:
+            # lightning-cli leaves the name of a single field out.
+            return _simple(next(iter(value.values())))
         lines = []
         for key, inner in value.items():
             nested = isinstance(inner, dict | list)
