@@ -51,8 +51,8 @@ REPORT_TEXTS: Mapping[str, CommandText] = {
         " kind of cost, forwards, volume), `warnings` in words, `bleeder_count` and"
         " `bleeder_warnings`: channels into which rebalances cost more than they earned on both"
         " sides, with `estimated_loss_sats`, `spent`, `earned`. `covers` says of which days"
-        " anything is known; rates divide by those. Net worth is null, with the reason, while the node does"
-        " not tell its balances.",
+        " anything is known; rates divide by those. Net worth is null, with the reason, while the"
+        " node does not tell its balances.",
         _REPORTER,
         {
             "window_days": "1 to 3650: whole days in UTC before today, and today so far",
