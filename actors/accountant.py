@@ -1,19 +1,17 @@
-"""The Accountant: owns the forward log and brings it into agreement with the node."""
+"""The Accountant: owns the log of forwards and the ledger, and holds both against the node."""
 
 from __future__ import annotations
 
-from actors.base import HouseActor, handles
+from actors.base import handles
+from actors.bookkeeping import Bookkeeping
 from actors.forward_retention import ForwardRetention
 from cl_revenue_ops.config import Config
-from cl_revenue_ops.domain.channels import by_scid
-from cl_revenue_ops.domain.ledger import summary
 from cl_revenue_ops.identity import Identity
-from cl_revenue_ops.ports import ForwardStore, IngestState
+from cl_revenue_ops.ports import ForwardStore, IngestState, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Command, Refusal
-from messages.books import Books, ReadBooks, ReadChainCosts, Reconcile
-from messages.channels import ChannelSnapshot
 from messages.forwards import (
+    CatchUp,
     CatchUpTick,
     CatchUpWanted,
     ForgetTick,
@@ -34,10 +32,9 @@ DOUBTS = 2
 CATCH_UP_S = 1_200.0
 RETRY_S = 30.0
 SILENCE_S = 120.0
-DAY_S = 86_400.0
 
 
-class Accountant(HouseActor):
+class Accountant(Bookkeeping):
     """Never blocks on the node: a reader fetches pages, this actor takes them in.
 
     Catch-up reads the rows created since the last time, then the rows that changed since; both
@@ -45,13 +42,13 @@ class Accountant(HouseActor):
     gives its whole list each time, which costs time and changes nothing.
     """
 
-    def __init__(self, context: Context, *, store: ForwardStore, identity: Identity) -> None:
-        super().__init__(context)
-        self._store = store
+    def __init__(
+        self, context: Context, *, store: ForwardStore, ledger: LedgerStore, identity: Identity
+    ) -> None:
+        super().__init__(context, store=store, ledger=ledger)
         self._identity = identity
         self._state: IngestState
         self._retention = ForwardRetention(context, store)
-        self._channels: dict[str, str] = {}
         self._open_call: str | None = None
         self._calls = 0
         self._index = "created"
@@ -59,6 +56,8 @@ class Accountant(HouseActor):
         self._doubts = 0
         self._paged = True
         self._again = False
+        self._awaited: list[CatchUp] = []
+        self._promised: list[CatchUp] = []
         self._malformed = 0
         self._hints = 0
         self._trouble: str | None = None
@@ -67,9 +66,11 @@ class Accountant(HouseActor):
     def recover(self) -> None:
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
+        self._ledger.open(who.node_id, who.network)
         self._state = self._store.load()
         self.context.tell(self.context.address, CatchUpWanted("start"))
         self._retention.begin()
+        self.open_books()
         self._show()
 
     def configured(self, old: Config, new: Config) -> None:
@@ -101,31 +102,6 @@ class Accountant(HouseActor):
     def _read_totals(self, message: ReadForwardTotals) -> None:
         self.answer(message, self._store.totals(message.from_day, message.until_day))
 
-    @handles(ChannelSnapshot)
-    def _know(self, message: ChannelSnapshot) -> None:
-        self._channels = by_scid(message.channels)
-
-    @handles(ReadBooks)
-    def _read_books(self, message: ReadBooks) -> None:
-        found = self._store.totals(message.from_day, message.until_day)
-        now_s, first, end = self.now(), found.first_day, message.until_day
-        until_s = now_s if end is None else min(now_s, end * DAY_S)
-        since_s = None if first is None else first * DAY_S
-        from_s = (
-            until_s if since_s is None else min(until_s, max(since_s, message.from_day * DAY_S))
-        )
-        rows = summary.by_channel(found.scids, (), self._channels)
-        costs = "none"
-        self.answer(message, Books(rows, 0, 0, from_s, until_s, since_s, costs, (), self._trouble))
-
-    @handles(ReadChainCosts)
-    def _read_chain_costs(self, message: ReadChainCosts) -> None:
-        self.answer(message, ())
-
-    @handles(Reconcile)
-    def _reconcile(self, message: Reconcile) -> None:
-        self.refuse(message, "the books have nothing yet to be held against the node")
-
     @handles(ReadForwardFailures)
     def _read_failures(self, message: ReadForwardFailures) -> None:
         try:
@@ -145,6 +121,11 @@ class Accountant(HouseActor):
     def _wanted(self, message: CatchUpWanted) -> None:
         self._begin()
 
+    @handles(CatchUp)
+    def _catch_up(self, message: CatchUp) -> None:
+        self._awaited.append(message)
+        self._begin()
+
     @handles(CatchUpTick)
     def _tick(self, message: CatchUpTick) -> None:
         if self._open_call is not None:
@@ -157,6 +138,8 @@ class Accountant(HouseActor):
             self._again = True
             return
         self._again = False
+        # Who asks while a reading is under way is promised the next one.
+        self._promised, self._awaited = self._promised + self._awaited, []
         self._retention.catch_up_begins(self._state.log_seq)
         self._ask(ReadForwardIndexes, SILENCE_S)
 
@@ -171,6 +154,8 @@ class Accountant(HouseActor):
 
     @handles(Answer)
     def _answered(self, message: Answer) -> None:
+        if self.replied(message):
+            return
         if message.call_id != self._open_call:
             self.discard(message, "late")
         elif isinstance(message.result, ForwardIndexes):
@@ -180,12 +165,15 @@ class Accountant(HouseActor):
 
     @handles(Refusal)
     def _refused(self, message: Refusal) -> None:
-        if message.call_id == self._open_call:
+        if not self.replied(message) and message.call_id == self._open_call:
             self._fail(message.reason)
 
     def _fail(self, reason: str) -> None:
         self._open_call = None
         self._trouble = reason
+        for command in self._promised:
+            self.refuse(command, reason)
+        self._promised = []
         self.context.after(RETRY_S, CatchUpTick())
         self._show()
 
@@ -248,6 +236,9 @@ class Accountant(HouseActor):
         if not self._state.caught_up_once:
             self._state = self._store.ingest((), authoritative=True, caught_up=True)
             self.context.log.info(f"caught up with {self._state.log_seq} forwards of the node")
+        for command in self._promised:
+            self.answer(command, None)
+        self._promised = []
         self.context.after(CATCH_UP_S, CatchUpTick())
         if self._again:
             self._begin()

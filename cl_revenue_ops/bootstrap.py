@@ -9,6 +9,7 @@ from typing import Any
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity, KnownIdentity
 from cl_revenue_ops.ports import (
+    Books,
     Boss,
     BossStore,
     Calls,
@@ -19,6 +20,7 @@ from cl_revenue_ops.ports import (
     FlowStore,
     ForwardStore,
     Lease,
+    LedgerStore,
     Log,
     Node,
     PolicyStore,
@@ -58,6 +60,7 @@ class Stores:
     settings: Callable[[Lease], SettingsStore]
     channels: Callable[[Lease], ChannelStore]
     forwards: Callable[[Lease], ForwardStore]
+    ledger: Callable[[Lease], LedgerStore]
     flow: Callable[[Lease], FlowStore]
     policies: Callable[[Lease], PolicyStore]
     fees: Callable[[Lease], FeeStore]
@@ -72,6 +75,7 @@ class Ports:
 
     node: Callable[[Lease], Node]
     report_node: Callable[[Lease], ReportNode]
+    books: Callable[[Lease], Books]
     boss: Callable[[Lease], Boss]
     stores: Stores
     calls: Calls
@@ -190,6 +194,12 @@ class _Births:
         reports = self._ports.report_node(context.lease)
         return NodeReader(context, node=self._node(context.lease), reports=reports)
 
+    def books_reader(self, context: Context) -> MailboxActor:
+        from actors.books_reader import BooksReader
+
+        books = self._ports.books(context.lease)
+        return BooksReader(context, node=self._node(context.lease), books=books)
+
     def channel_registry(self, context: Context) -> MailboxActor:
         from actors.channel_registry import ChannelRegistry
 
@@ -203,8 +213,12 @@ class _Births:
     def accountant(self, context: Context) -> MailboxActor:
         from actors.accountant import Accountant
 
-        store = self._stores.forwards(context.lease)
-        return Accountant(context, store=store, identity=Identity(self._known))
+        return Accountant(
+            context,
+            store=self._stores.forwards(context.lease),
+            ledger=self._stores.ledger(context.lease),
+            identity=Identity(self._known),
+        )
 
     def reporter(self, context: Context) -> MailboxActor:
         from actors.reporter import Reporter
@@ -252,15 +266,16 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     births = _Births(ports, seed)
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
-    accounts, shown = (*channels, ForwardSeen), (*channels, FlowReport, PolicySnapshot, StockPrices)
+    shown = (*channels, FlowReport, PolicySnapshot, StockPrices)
     flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
         ("settings", LOAD_BEARING, births.settings, ()),
         ("storekeeper", OPTIONAL, births.storekeeper, (ConfigChanged,)),
         ("node-reader", OPTIONAL, births.node_reader, (ConfigChanged,)),
+        ("books-reader", OPTIONAL, births.books_reader, (ConfigChanged,)),
         (CHANNEL_REGISTRY, LOAD_BEARING, births.channel_registry, (ConfigChanged,)),
-        (ACCOUNTANT, LOAD_BEARING, births.accountant, accounts),
+        (ACCOUNTANT, LOAD_BEARING, births.accountant, (*channels, ForwardSeen)),
         ("reporter", OPTIONAL, births.reporter, shown),
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cl_revenue_ops.adapters.books import LightningBooks
 from cl_revenue_ops.adapters.breaker import Breakers
 from cl_revenue_ops.adapters.capabilities import Capabilities
 from cl_revenue_ops.adapters.clboss import ClBoss
@@ -15,7 +16,7 @@ from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
 from cl_revenue_ops.gate import WriteGate
-from cl_revenue_ops.ports import Boss, Calls, Lease, Log, Node
+from cl_revenue_ops.ports import Books, Boss, Calls, Lease, Log, Node
 from cl_revenue_ops.settings_view import SettingsView
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Wiring:
         ports = Ports(
             node=self._node,
             report_node=lambda lease: LightningReports(self._rpc(lease), self._left_out),
+            books=self._books,
             boss=self._boss,
             stores=self._stores(),
             calls=self._calls,
@@ -80,6 +82,9 @@ class Wiring:
         rpc = self._rpc(lease)
         return LightningNode(rpc, self._gate, lease, self._capabilities, self._left_out)
 
+    def _books(self, lease: Lease) -> Books:
+        return LightningBooks(self._rpc(lease), self._capabilities, self._left_out)
+
     def _boss(self, lease: Lease) -> Boss:
         rpc = self._rpc(lease)
         return ClBoss(rpc, self._gate, lease, self._capabilities, self._left_out)
@@ -101,6 +106,7 @@ class Wiring:
         from cl_revenue_ops.storage.fee_store import SqliteFeeStore
         from cl_revenue_ops.storage.flow_store import SqliteFlowStore
         from cl_revenue_ops.storage.forward_store import SqliteForwardStore
+        from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
         from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
         from cl_revenue_ops.storage.report_store import SqliteReportStore
         from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
@@ -112,6 +118,7 @@ class Wiring:
             settings=lambda lease: SqliteSettingsStore(database, lease),
             channels=lambda lease: SqliteChannelStore(database, lease),
             forwards=lambda lease: SqliteForwardStore(database, lease),
+            ledger=lambda lease: SqliteLedgerStore(database, lease),
             flow=lambda lease: SqliteFlowStore(database, lease),
             policies=lambda lease: SqlitePolicyStore(database, lease),
             fees=lambda lease: SqliteFeeStore(database, lease),

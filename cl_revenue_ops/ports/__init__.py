@@ -1,5 +1,9 @@
 """What the house needs from the world, as Protocols, and the errors that the world may answer."""
 
+from cl_revenue_ops.ports.books import (
+    Books,
+    WalletReading,
+)
 from cl_revenue_ops.ports.boss import (
     NO_TAGS,
     Boss,
@@ -35,6 +39,11 @@ from cl_revenue_ops.ports.incarnation import (
     Lease,
     Log,
 )
+from cl_revenue_ops.ports.ledger_store import (
+    AccountTotal,
+    LedgerState,
+    LedgerStore,
+)
 from cl_revenue_ops.ports.node import (
     ChannelReading,
     FeeSet,
@@ -57,12 +66,16 @@ from cl_revenue_ops.ports.stores import (
     IngestState,
     LetGo,
     SettingsStore,
+    SettledSums,
+    Sought,
     Store,
 )
 
 __all__ = [
     "FEE_SET",
     "NO_TAGS",
+    "AccountTotal",
+    "Books",
     "Boss",
     "BossAbsent",
     "BossMemory",
@@ -85,6 +98,8 @@ __all__ = [
     "IgnoreOrder",
     "IngestState",
     "Lease",
+    "LedgerState",
+    "LedgerStore",
     "LetGo",
     "Log",
     "MalformedReply",
@@ -97,6 +112,8 @@ __all__ = [
     "ReportNode",
     "ReportStore",
     "SettingsStore",
+    "SettledSums",
+    "Sought",
     "StaleGeneration",
     "Store",
     "StoreDamaged",
@@ -105,5 +122,6 @@ __all__ = [
     "TimedOut",
     "Unavailable",
     "Unmanaged",
+    "WalletReading",
     "WriteRefused",
 ]
