@@ -106,9 +106,10 @@ def channel(
         "status": grounds.status_of(entry),
         "state": entry.fact.state,
         "opener": entry.fact.opener,
-        "local_sats": sats(entry.fact.local_msat),
-        "balance_ratio": profitability.balance_ratio(entry),
-        "our_fee_ppm": entry.fact.fee_ppm,
+        # A closed channel holds nothing any more, whatever was last seen of it.
+        "local_sats": None if entry.closed else sats(entry.fact.local_msat),
+        "balance_ratio": None if entry.closed else profitability.balance_ratio(entry),
+        "our_fee_ppm": None if entry.closed else entry.fact.fee_ppm,
         "profitability": profitability.detail(found, ground),
         "last_30_days": profitability.amounts(row),
         "chain_costs": [

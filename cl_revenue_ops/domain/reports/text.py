@@ -282,7 +282,7 @@ def _reconcile(report: Row) -> Lines:
 def _channel(report: Row) -> Lines:
     lines = [
         f"Channel {report['channel_id']} with {_peer(report)} ({report['status']})",
-        f"Balance {bar(report['balance_ratio'], 40)} {_sats(report['local_sats'])}",
+        *_balance(report),
         *_covers(report),
         "",
         *_amounts(report["profitability"]),
@@ -303,6 +303,12 @@ def _channel(report: Row) -> Lines:
     return lines + (_titled("On-chain costs", table(columns, rows)) if rows else [])
 
 
+def _balance(report: Row) -> Lines:
+    if report["local_sats"] is None:
+        return []
+    return [f"Balance {bar(report['balance_ratio'], 40)} {_sats(report['local_sats'])}"]
+
+
 def _of_peer(report: Row) -> Lines:
     found = report["profitability"]
     lines = [f"Peer {_peer(report)}", report["peer_id"], *_covers(report), ""]
@@ -314,6 +320,9 @@ def _of_peer(report: Row) -> Lines:
 def _any(report: Row) -> Lines:
     """Names with values, as deep as they go."""
     rows: list[tuple[str, str]] = []
+    at_s = report.get("generated_at")
+    if isinstance(at_s, int):
+        report = {**report, "generated_at": f"{_moment(at_s)} UTC"}
 
     def walk(prefix: str, value: object) -> None:
         if isinstance(value, Mapping):
