@@ -40,9 +40,7 @@ def test_net_is_revenue_less_the_four_kinds_of_cost(amounts: list[tuple[int, ...
 
 def test_every_name_that_clients_read_is_there() -> None:
     costs = {"rebalance_msat": 1_500_000, "closure_msat": 400_000, "splice_msat": 300_000}
-    answer = shown(
-        row(1, settled_out=7, out_fees_msat=9_000_000, opening_msat=200_000, **costs)
-    )
+    answer = shown(row(1, settled_out=7, out_fees_msat=9_000_000, opening_msat=200_000, **costs))
     assert answer["financial_health"]["net_profit_sats"] == 6_600
     assert answer["financial_health"]["operating_margin_pct"] == 73.33
     period = answer["period"]

@@ -16,6 +16,8 @@ from cl_revenue_ops.domain.reports.tables import (
     wrapped,
 )
 
+NARROW = 8
+
 Row = Mapping[str, Any]
 Lines = list[str]
 
@@ -124,17 +126,17 @@ def _profitability(report: Row) -> Lines:
     channels = sorted(report["channels"], key=lambda r: (-r["net_profit_sats"], r["channel_id"]))
     rows = [
         (
-            str(row["channel_id"]), _peer(row), bar(row["balance_ratio"]),
+            str(row["channel_id"]), _peer(row), bar(row["balance_ratio"], NARROW),
             number(row["our_fee_ppm"]), number(row["revenue_sats"]), number(row["costs_sats"]),
             number(row["net_profit_sats"]), number(row["sourced_fees_sats"]),
-            number(row["forward_count"]), str(row["profitability_class"]),
+            number(row["forward_count"]), str(row["profitability_class"]).partition("_c")[0],
         )
         for row in channels
     ]  # fmt: skip
     local = sum(row["local_sats"] for row in channels)
     capacity = sum(row["capacity_sats"] for row in channels)
     total = (
-        "total", "", bar(local / capacity if capacity else 0.0), "",
+        "total", "", bar(local / capacity if capacity else 0.0, NARROW), "",
         number(summary["total_revenue_sats"]), number(summary["total_costs_sats"]),
         number(summary["total_profit_sats"]), "", "", "",
     )  # fmt: skip
