@@ -62,8 +62,8 @@ def _simple(value: Any) -> list[str]:
             return _simple(next(iter(value.values())))
         lines = []
         for key, inner in value.items():
-            nested = isinstance(inner, dict | list)
-            lines += _simple(inner) if nested else [f"{key}={_plain(inner)}"]
+            first, *rest = _simple(inner) or [""]
+            lines += [f"{key}={first}", *rest]
         return lines
     if isinstance(value, list):
         return [line for item in value for line in _simple(item)]
