@@ -12,6 +12,7 @@ from cl_revenue_ops.domain.reputation import Trust
 from cl_revenue_ops.ports import FeeStore
 from cl_revenue_ops.runtime.rng import uniform
 from messages.channels import ChannelFact, ChannelSnapshot
+from messages.fees import StockPrice, StockPrices
 from messages.flow import FlowReport
 from messages.forwards import LoggedForward
 
@@ -33,12 +34,14 @@ class FeePricing:
         self._store = store
         self._channels: Mapping[str, str] = {}
         self._peers: Mapping[str, str] = {}
+        self._open: frozenset[str] = frozenset()
         self._trust = Trust(None)
 
     def know(self, snapshot: ChannelSnapshot) -> None:
         """These are the channels, closed ones included."""
         self._channels = by_scid(snapshot.channels)
         self._peers = {entry.channel_id: entry.peer_id for entry in snapshot.channels}
+        self._open = frozenset(e.channel_id for e in snapshot.channels if not e.closed)
 
     def trust(self, report: FlowReport) -> None:
         """This is what each peer's traffic counts."""
@@ -73,6 +76,20 @@ class FeePricing:
     ) -> None:
         """Value and price by what was learned before, and meet nobody new; blocks on the store."""
         self._price(book, facts, root_seed, now_s)
+
+    def stock_prices(self, book: FeeBook, now_s: float) -> StockPrices:
+        """What the stock of each channel is worth by the last pricing."""
+        markets = book.desk.markets
+        return StockPrices(
+            now_s,
+            {
+                channel_id: StockPrice(
+                    markets[peer_id].worth.own_ppm, markets[peer_id].worth.level_ppm
+                )
+                for channel_id, peer_id in self._peers.items()
+                if peer_id in markets and channel_id in self._open
+            },
+        )
 
     def _price(
         self, book: FeeBook, facts: Sequence[ChannelFact], root_seed: int, now_s: float

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from actors.base import HouseActor, handles
-from cl_revenue_ops.ports import Node, PortError, Unavailable
+from cl_revenue_ops.ports import Node, PortError, ReportNode, Unavailable
 from cl_revenue_ops.runtime.actor import Context
 from messages.forwards import ForwardPage, ReadForwardIndexes, ReadForwards
 from messages.moves import ReadOwnMoves
+from messages.reports import ReadAliases, ReadChainView, ReadClosedChannels
 
 
 class NodeReader(HouseActor):
     """Blocks on the node, nobody else waits. A failure of the node is a refusal, not a crash."""
 
-    def __init__(self, context: Context, *, node: Node) -> None:
+    def __init__(self, context: Context, *, node: Node, reports: ReportNode) -> None:
         super().__init__(context)
         self._node = node
+        self._reports = reports
         self._whole: ForwardPage | None = None
 
     @handles(ReadForwardIndexes)
@@ -38,6 +40,28 @@ class NodeReader(HouseActor):
     def _own_moves(self, message: ReadOwnMoves) -> None:
         try:
             self.answer(message, self._node.own_moves(message.before, message.limit))
+        except PortError as error:
+            self.refuse(message, str(error))
+
+    @handles(ReadChainView)
+    def _chain_view(self, message: ReadChainView) -> None:
+        try:
+            self.answer(message, self._reports.chain_view(self.now()))
+        except PortError as error:
+            self.refuse(message, str(error))
+
+    @handles(ReadClosedChannels)
+    def _closed_channels(self, message: ReadClosedChannels) -> None:
+        try:
+            self.answer(message, self._reports.closed_channels())
+        except PortError as error:
+            self.refuse(message, str(error))
+
+    @handles(ReadAliases)
+    def _aliases(self, message: ReadAliases) -> None:
+        try:
+            found = tuple((peer_id, self._reports.alias(peer_id)) for peer_id in message.peer_ids)
+            self.answer(message, found)
         except PortError as error:
             self.refuse(message, str(error))
 

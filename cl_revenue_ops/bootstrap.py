@@ -24,6 +24,8 @@ from cl_revenue_ops.ports import (
     Log,
     Node,
     PolicyStore,
+    ReportNode,
+    ReportStore,
     SettingsStore,
 )
 from cl_revenue_ops.runtime.actor import Context, MailboxActor
@@ -42,7 +44,7 @@ from messages.base import Message
 from messages.boss import ForeignFee
 from messages.channels import ChannelSnapshot
 from messages.control import StartHouse, StopHouse
-from messages.fees import FeesPutBack
+from messages.fees import FeesPutBack, StockPrices
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
 from messages.policies import PolicyChanged, PolicySnapshot
@@ -64,6 +66,7 @@ class Stores:
     fees: Callable[[Lease], FeeStore]
     care: Callable[[Lease], CareStore]
     boss: Callable[[Lease], BossStore]
+    reports: Callable[[Lease], ReportStore]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Ports:
     """Everything that the house needs from the world."""
 
     node: Callable[[Lease], Node]
+    report_node: Callable[[Lease], ReportNode]
     books: Callable[[Lease], Books]
     boss: Callable[[Lease], Boss]
     stores: Stores
@@ -187,7 +191,8 @@ class _Births:
     def node_reader(self, context: Context) -> MailboxActor:
         from actors.node_reader import NodeReader
 
-        return NodeReader(context, node=self._node(context.lease))
+        reports = self._ports.report_node(context.lease)
+        return NodeReader(context, node=self._node(context.lease), reports=reports)
 
     def books_reader(self, context: Context) -> MailboxActor:
         from actors.books_reader import BooksReader
@@ -214,6 +219,12 @@ class _Births:
             ledger=self._stores.ledger(context.lease),
             identity=Identity(self._known),
         )
+
+    def reporter(self, context: Context) -> MailboxActor:
+        from actors.reporter import Reporter
+
+        store = self._stores.reports(context.lease)
+        return Reporter(context, store=store, identity=Identity(self._known))
 
     def policy_engine(self, context: Context) -> MailboxActor:
         from actors.policy_engine import PolicyEngine
@@ -255,6 +266,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     births = _Births(ports, seed)
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
+    shown = (*channels, FlowReport, PolicySnapshot, StockPrices)
     flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
@@ -264,6 +276,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("books-reader", OPTIONAL, births.books_reader, (ConfigChanged,)),
         (CHANNEL_REGISTRY, LOAD_BEARING, births.channel_registry, (ConfigChanged,)),
         (ACCOUNTANT, LOAD_BEARING, births.accountant, (*channels, ForwardSeen)),
+        ("reporter", OPTIONAL, births.reporter, shown),
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, fees),

@@ -11,6 +11,7 @@ from cl_revenue_ops.adapters.breaker import Breakers
 from cl_revenue_ops.adapters.capabilities import Capabilities
 from cl_revenue_ops.adapters.clboss import ClBoss
 from cl_revenue_ops.adapters.node import LightningNode
+from cl_revenue_ops.adapters.report_node import LightningReports
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
@@ -57,6 +58,7 @@ class Wiring:
         """The house of this process."""
         ports = Ports(
             node=self._node,
+            report_node=lambda lease: LightningReports(self._rpc(lease), self._left_out),
             books=self._books,
             boss=self._boss,
             stores=self._stores(),
@@ -106,6 +108,7 @@ class Wiring:
         from cl_revenue_ops.storage.forward_store import SqliteForwardStore
         from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
         from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
+        from cl_revenue_ops.storage.report_store import SqliteReportStore
         from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
 
         self._database = database = Database(
@@ -120,5 +123,6 @@ class Wiring:
             policies=lambda lease: SqlitePolicyStore(database, lease),
             fees=lambda lease: SqliteFeeStore(database, lease),
             boss=lambda lease: SqliteBossStore(database, lease),
+            reports=lambda lease: SqliteReportStore(database, lease),
             care=lambda lease: SqliteCareStore(database, lease, self._core.clock),
         )

@@ -341,7 +341,11 @@ class ReadBooks(Command):
 
 
 class CostEntry(NamedTuple):
-    """One cost of a channel: `what` is "opening", "closure" or "splice"."""
+    """One cost of a channel: `what` is "opening", "closure" or "splice".
+
+    `moved_msat` is what a splice brought into the channel (negative: took out of it), None where
+    that is not known.
+    """
 
     channel_id: str
     what: str
@@ -349,6 +353,7 @@ class CostEntry(NamedTuple):
     msat: int
     txid: str | None
     source: str
+    moved_msat: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cl_revenue_ops.commands.binding import Param, usage
 from cl_revenue_ops.commands.reference_clboss import BOSS_TEXTS
+from cl_revenue_ops.commands.reference_reports import REPORT_TEXTS
 from cl_revenue_ops.commands.reference_text import CommandText
 from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
 
@@ -209,30 +210,7 @@ TEXTS: Mapping[str, CommandText] = {
             "revenue-policy suggest",
         ),
     ),
-    "revenue-report": CommandText(
-        "`shadow`: what the fees decided on would have done beside those in force, channel by"
-        " channel and in total. Days, both fees averaged over them, `by_the_posterior` the"
-        " difference of what is earned over the value of the stock with an 80 % interval, and `raw`"
-        " what was really earned in the window and in as long before it, which proves nothing about"
-        " cause. `held_back_by` says what kept fees from being set; with `nothing_held_back` every"
-        " fee decided on was set. `notes` say what the figures rest on. Field by field:"
-        " [api.md](../specs/api.md).",
-        "By the FeeController from its decisions, with the Accountant's forward log, in small"
-        " steps. One comparison at a time.",
-        {
-            "report_type": "shadow",
-            "window_days": "shadow: how many days to look back, 1 to 31",
-        },
-        (
-            "another report: -32602, naming those that there are",
-            "another comparison is under way: a result with `error`",
-        ),
-        (
-            "revenue-config set dry_run true",
-            "revenue-report shadow",
-            "revenue-report shadow window_days=14",
-        ),
-    ),
+    **REPORT_TEXTS,
     **BOSS_TEXTS,
 }
 

@@ -149,10 +149,38 @@ COMMANDS: tuple[RpcCommand, ...] = (
     ),
     RpcCommand(
         "revenue-report",
-        "Reports; shadow: the fees decided on beside those in force, and what they would earn.",
+        "Reports: summary, peer, channel, costs, policies, hive, reconcile, shadow.",
         reports.run,
         reports.PARAMS,
         reports.MORE,
+    ),
+    RpcCommand(
+        "revenue-dashboard",
+        "How the node does: net worth, profit, margin, return, and the channels that bleed.",
+        reports.dashboard,
+        (reports.WINDOW, reports.FORMAT),
+    ),
+    RpcCommand(
+        "revenue-profitability",
+        "What each channel earned, cost and contributed; with a channel, that one in full.",
+        reports.profitability,
+        (reports.CHANNEL, reports.FORMAT),
+    ),
+    RpcCommand(
+        "revenue-history",
+        "Lifetime figures, closed channels, and the newest daily snapshots.",
+        reports.history,
+        (reports.FORMAT,),
+    ),
+    RpcCommand(
+        "revenue-capacity-report",
+        "Where capital is worth more, and where it is idle; advice only.",
+        reports.capacity,
+    ),
+    RpcCommand(
+        "revenue-cleanup-closed",
+        "Archive closed channels whose costs are final; does so by itself every hour as well.",
+        reports.cleanup,
     ),
     RpcCommand(
         "revenue-clboss-status",

@@ -56,6 +56,8 @@ from cl_revenue_ops.ports.policy_store import (
     PolicyStore,
     StoredPolicies,
 )
+from cl_revenue_ops.ports.report_node import ReportNode
+from cl_revenue_ops.ports.report_store import ClosingRow, DayRow, ReportStore
 from cl_revenue_ops.ports.stores import (
     CareStore,
     ChannelStore,
@@ -85,6 +87,8 @@ __all__ = [
     "CircuitOpen",
     "Claims",
     "Clock",
+    "ClosingRow",
+    "DayRow",
     "DecisionRow",
     "FeeSet",
     "FeeStore",
@@ -105,6 +109,8 @@ __all__ = [
     "PolicyRow",
     "PolicyStore",
     "PortError",
+    "ReportNode",
+    "ReportStore",
     "SettingsStore",
     "SettledSums",
     "Sought",

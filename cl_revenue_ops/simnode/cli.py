@@ -57,10 +57,13 @@ def shown(result: Any) -> str:
 
 def _simple(value: Any) -> list[str]:
     if isinstance(value, dict):
+        if len(value) == 1:
+            # lightning-cli leaves the name of a single field out.
+            return _simple(next(iter(value.values())))
         lines = []
         for key, inner in value.items():
-            nested = isinstance(inner, dict | list)
-            lines += _simple(inner) if nested else [f"{key}={_plain(inner)}"]
+            first, *rest = _simple(inner) or [""]
+            lines += [f"{key}={first}", *rest]
         return lines
     if isinstance(value, list):
         return [line for item in value for line in _simple(item)]

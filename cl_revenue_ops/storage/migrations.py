@@ -163,6 +163,20 @@ _BOSS = (
         tags TEXT NOT NULL) WITHOUT ROWID""",
 )
 
+_REPORTS = (
+    """CREATE TABLE daily_snapshot (
+        day INTEGER PRIMARY KEY,
+        read_s REAL NOT NULL,
+        flows TEXT NOT NULL,
+        balances TEXT)""",
+    """CREATE TABLE closed_channel (
+        channel_id TEXT PRIMARY KEY,
+        seen_s REAL,
+        mutual INTEGER,
+        archived_s REAL,
+        body TEXT) WITHOUT ROWID""",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -174,6 +188,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(4, "what CLBoss was told", _BOSS),
     Migration(5, "compact forwards and their totals", COMPACT_FORWARDS),
     Migration(6, "the ledger", LEDGER),
+    Migration(7, "snapshots of days, the archive of closed channels", _REPORTS),
 )
 
 

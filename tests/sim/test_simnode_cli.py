@@ -48,7 +48,8 @@ def test_only_the_first_word_decides_about_key_value_mode() -> None:
 def test_results_are_json_unless_a_simple_format_is_hinted() -> None:
     assert json.loads(shown({"a": 1})) == {"a": 1}
     hinted = {"help": [{"command": "getinfo"}], "n": 2, "format-hint": "simple"}
-    assert shown(hinted) == "command=getinfo\nn=2"
+    assert shown(hinted) == "help=getinfo\nn=2"
+    assert shown({"text": "a\nb", "format-hint": "simple"}) == "a\nb"
     assert shown("Shutdown complete") == "Shutdown complete"
 
 
