@@ -30,6 +30,8 @@ TRIES = 4
 # bookkeeper lists the income of a window whole, a row for each forward.
 MOST_LISTED = 100_000
 FOREVER_S = 1e12
+# bookkeeper's times are unsigned numbers of 32 bits.
+END_OF_TIME_S = 2**32 - 1
 MOST_BOOKED = 100_000
 UNQUIET = "forwards were under way while the figures were read: remainders may pass"
 
@@ -74,10 +76,10 @@ class LedgerAudit:
             yield from self._settling.settle()
             before = yield from self._look()
             node: NodeBalances = yield ask(ReadNodeBalances)
-            now = Edge(int(node.at_s) + 1, self._forwards.load().log_seq, self._ledger.newest())
+            now = Edge(int(node.at_s), self._forwards.load().log_seq, self._ledger.newest())
             whole_life = now.log_seq <= MOST_LISTED
             since_s = 0 if whole_life else (self._edge or now).at_s
-            income = yield ask(ReadIncome, from_s=since_s, until_s=now.at_s)
+            income = yield ask(ReadIncome, from_s=since_s, until_s=END_OF_TIME_S)
             quiet = (yield from self._look()) == before
             if quiet:
                 break

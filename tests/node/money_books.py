@@ -55,13 +55,22 @@ def balances_agree(line: Line) -> bool:
     return bool(held["wallet"] == confirmed_msat)
 
 
+def books_balance(line: Line) -> bool:
+    """Our books agree with all that the node says, account by account, to the msat."""
+    report = line.call("revenue-report", {"report_type": "reconcile"})
+    # For diagnosis when the patience ends.
+    print(report["in_words"])
+    return bool(report["balanced"])
+
+
 def agree(line: Line) -> None:
-    """Balances agree, and both fee lists tell the same costs with opposite signs."""
+    """Balances agree, both fee lists tell the same costs with opposite signs, so do our books."""
     wait_for(lambda: balances_agree(line), "balances that agree")
     costs = sums(events(line))
     assert all(amount_msat > 0 for amount_msat in costs.values())
     assert sums(income(line)) == {key: -amount_msat for key, amount_msat in costs.items()}
     assert sums(income(line, consolidate_fees=False)) == sums(income(line))
+    wait_for(lambda: books_balance(line), "books that balance")
 
 
 def moved(line: Line, method: str, act: Callable[[], object], count: int) -> list[Row]:
