@@ -163,8 +163,8 @@ def recorded(name: str) -> Story:
                 max(found[1], row["timestamp"]),
             ]
     return Story(
-        tuple(map(_chain, story["chainmoves"])),
-        tuple(_channel(row) for row in story["channelmoves"] if row["primary_tag"] != "routed"),
+        tuple(map(chain_row, story["chainmoves"])),
+        tuple(channel_row(row) for row in story["channelmoves"] if row["primary_tag"] != "routed"),
         _FORWARDS[name],
         channel_of,
         tuple(OnchainFee(*key, *sums) for key, sums in paid.items()),
@@ -200,7 +200,8 @@ _FORWARDS = {
 }
 
 
-def _chain(row: Row) -> ChainMove:
+def chain_row(row: Row) -> ChainMove:
+    """A row of listchainmoves."""
     return ChainMove(
         row["created_index"],
         row["account_id"],
@@ -213,14 +214,15 @@ def _chain(row: Row) -> ChainMove:
         row.get("originating_account"),
         row.get("payment_hash"),
         row["blockheight"],
-        row["output_msat"],
+        row.get("output_msat"),
         "splice" in row["extra_tags"],
         "opener" in row["extra_tags"],
         row.get("output_count", 0),
     )
 
 
-def _channel(row: Row) -> ChannelMove:
+def channel_row(row: Row) -> ChannelMove:
+    """A row of listchannelmoves."""
     return ChannelMove(
         row["created_index"],
         row["account_id"],

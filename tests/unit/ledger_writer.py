@@ -40,21 +40,22 @@ def chain_page(first: int) -> list[ChainMove]:
 
 
 def book_page(store: SqliteLedgerStore) -> int:
-    """A page of each kind with its cursor, each as one transaction."""
+    """A page of each kind with its cursor, each as one transaction; goes on where it was."""
     state = store.load()
-    moves = channel_page(state.next_channel)
-    earlier = {name: store.of_payment(name) for name in payments_in(moves)}
-    after = state._replace(next_channel=state.next_channel + PAGE)
-    routed = [RoutedSum(CHANNEL, PAGE, 1, 2, 3, 4, 5)]
-    store.book(channel_entries(moves, earlier, "listchannelmoves"), state=after, routed=routed)
-    rows = chain_page(after.next_chain)
+    if state.next_channel == state.next_chain:
+        moves = channel_page(state.next_channel)
+        earlier = {name: store.of_payment(name) for name in payments_in(moves)}
+        state = state._replace(next_channel=state.next_channel + PAGE)
+        routed = [RoutedSum(CHANNEL, PAGE, 1, 2, 3, 4, 5)]
+        store.book(channel_entries(moves, earlier, "listchannelmoves"), state=state, routed=routed)
+    rows = chain_page(state.next_chain)
     entries: list[Entry] = list(chain_entries(rows, "listchainmoves"))
     for txid in dict.fromkeys(row.txid for row in rows):
         known = [*store.of_transaction(txid), *(entry for entry in entries if entry.txid == txid)]
         change = allotment(txid, known, None)
         entries += [change] if change is not None else []
-    store.book(entries, state=after._replace(next_chain=after.next_chain + PAGE))
-    return after.next_channel
+    store.book(entries, state=state._replace(next_chain=state.next_chain + PAGE))
+    return state.next_chain + PAGE
 
 
 def main(folder: Path) -> None:

@@ -64,7 +64,7 @@ def require_agreement(store: SqliteLedgerStore) -> int:
     by_day = [dict(store.totals(day, day + 1)) for day in range(state.next_channel + 1)]
     assert summed(posting for day in by_day for posting in day.items()) == totals
     assert accounts.TRANSIT in totals or not outputs
-    return channel_moves
+    return outputs
 
 
 def test_after_a_kill_everything_agrees_and_work_goes_on(tmp_path: Path) -> None:

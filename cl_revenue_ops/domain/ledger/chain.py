@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from cl_revenue_ops.domain import jsontext
@@ -146,34 +147,19 @@ def forward_htlc(
     end = htlc_end(row)
     if end is None:
         return None
-    tied = [jsontext.loads(entry.evidence) for entry in booked if entry.kind == HTLC]
-    taken = {facts["forward"] for facts in tied if facts["side"] == end.side}
     fitting = [
         forward
-        for forward in candidates
-        if forward.status == SETTLED
-        and forward.seq not in taken
-        and _amount_at(forward, end, channel_of) // 1000 * 1000 == end.amount_msat
+        for forward in _untied(candidates, end.channel_id, end.side, channel_of, booked)
+        if _amount_at(forward, end.side) // 1000 * 1000 == end.amount_msat
     ]
     if not fitting:
         return None
-    forward = max(fitting, key=lambda forward: (forward.at_s, forward.seq))
-    sign = 1 if end.side == "in" else -1
-    exact_msat = _amount_at(forward, end, channel_of)
-    text = jsontext.dumps(
-        {
-            "output": row.outpoint,
-            "side": end.side,
-            "forward": forward.seq,
-            "in": forward.in_scid,
-            "out": forward.out_scid,
-            "msat": exact_msat,
-        }
-    )
+    forward, sign = fitting[0], 1 if end.side == "in" else -1
+    exact_msat = _amount_at(forward, end.side)
     return _tied(
         row,
         "listforwards",
-        text,
+        _match(row.outpoint, end.side, forward),
         (
             (accounts.of(accounts.CHANNEL, end.channel_id), -sign * exact_msat),
             (accounts.TRANSIT, sign * end.amount_msat),
@@ -212,13 +198,83 @@ def payment_htlc(row: ChainMove) -> Entry | None:
     return _tied(row, "inferred", text, postings)
 
 
-def _amount_at(forward: LoggedForward, end: HtlcEnd, channel_of: Mapping[str, str]) -> int:
-    """What the forward moved on that side of that channel, -1 where it was not there."""
-    scid = forward.in_scid if end.side == "in" else forward.out_scid
-    amount_msat = forward.in_msat if end.side == "in" else forward.out_msat
-    if scid is None or amount_msat is None or channel_of.get(scid, scid) != end.channel_id:
-        return -1
-    return amount_msat
+def lost_htlcs(
+    channel_id: str,
+    over_msat: int,
+    candidates: Iterable[LoggedForward],
+    channel_of: Mapping[str, str],
+    booked: Sequence[Entry],
+) -> tuple[Entry, ...]:
+    """For a channel whose every output is settled and whose balance here is still `over_msat`.
+
+    Forwards that settled on their other side while their HTLC here came to nothing: without an
+    output of its own (too small, or an outdated commitment that a penalty took whole), or timed
+    out. The node has no movement for them, their rows have: what should have come in is a cost of
+    the closure; what left by the row and stayed in the closing fee is taken off it. `booked` are
+    the entries of the closing transaction. The latest forward of that very amount is taken, or
+    the latest ones that add up to it; nothing where none do.
+    """
+    if not over_msat or not booked:
+        return ()
+    side, sign, txid = ("in", 1, booked[0].txid) if over_msat > 0 else ("out", -1, booked[0].txid)
+    free = _untied(candidates, channel_id, side, channel_of, booked)
+    amounts = [_amount_at(forward, side) for forward in free]
+    lost = [forward for forward in free if _amount_at(forward, side) == abs(over_msat)][:1]
+    sums = list(accumulate(amounts))
+    if not lost and abs(over_msat) in sums:
+        lost = free[: sums.index(abs(over_msat)) + 1]
+    return tuple(
+        Entry(
+            f"htlc:lost:{txid}:{side}:{forward.seq}",
+            max(entry.at_s for entry in booked),
+            HTLC,
+            "inferred",
+            _match(None, side, forward),
+            (
+                (accounts.of(accounts.CHANNEL, channel_id), -sign * _amount_at(forward, side)),
+                (accounts.of(accounts.CLOSURE, channel_id), sign * _amount_at(forward, side)),
+            ),
+            txid=txid,
+        )
+        for forward in lost
+    )
+
+
+def _untied(
+    candidates: Iterable[LoggedForward],
+    channel_id: str,
+    side: str,
+    channel_of: Mapping[str, str],
+    booked: Iterable[Entry],
+) -> list[LoggedForward]:
+    """Settled forwards on that side of the channel that no HTLC has, the latest first."""
+    tied = [jsontext.loads(entry.evidence) for entry in booked if entry.kind == HTLC]
+    taken = {facts["forward"] for facts in tied if facts["side"] == side}
+    fitting = []
+    for forward in candidates:
+        scid = forward.in_scid if side == "in" else forward.out_scid
+        here = scid is not None and channel_of.get(scid, scid) == channel_id
+        if here and forward.status == SETTLED and forward.seq not in taken:
+            fitting.append(forward)
+    return sorted(fitting, key=lambda forward: (forward.at_s, forward.seq), reverse=True)
+
+
+def _amount_at(forward: LoggedForward, side: str) -> int:
+    """What the forward moved on that side, 0 where the node never said."""
+    return (forward.in_msat if side == "in" else forward.out_msat) or 0
+
+
+def _match(output: str | None, side: str, forward: LoggedForward) -> str:
+    return jsontext.dumps(
+        {
+            "output": output,
+            "side": side,
+            "forward": forward.seq,
+            "in": forward.in_scid,
+            "out": forward.out_scid,
+            "msat": _amount_at(forward, side),
+        }
+    )
 
 
 def _tied(row: ChainMove, source: str, text: str, postings: tuple[tuple[str, int], ...]) -> Entry:
