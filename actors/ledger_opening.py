@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from actors.dialogue import Ask, Steps
-from actors.ledger_reading import LedgerReading
+from actors.ledger_reading import LedgerReading, ask
 from cl_revenue_ops.domain.ledger import accounts, chain, opening
 from cl_revenue_ops.ports import ForwardStore, LedgerStore, Sought
 from cl_revenue_ops.runtime.actor import Context
-from messages.books import ChainMove, Entry, GoOnBooking
+from messages.books import ChainMove, Entry, GoOnBooking, NodeBalances, ReadNodeBalances
 from messages.channels import ScidsFound
 from messages.forwards import CatchUp, LoggedForward
 
@@ -127,12 +127,15 @@ class LedgerOpening:
         }
         # Without any movement there is nothing to hold the forwards against.
         tied = yield from self._tied(split_s)
-        ended = self._ended()
-        entry = opening.by_moves(split_s, listed, routed, tied, ended) if routed else None
-        self._ledger.book(
-            [] if entry is None else [entry], state=self._reading.state._replace(opened=True)
-        )
-        self._reading.recover()
+        node: NodeBalances = yield ask(ReadNodeBalances)
+        yield Ask(self._context.address, CatchUp, {}, CATCH_UP_S)
+        deleted_msat = max(0, node.fees_collected_msat - self._forwards.load().fees_msat)
+        entry = None
+        if routed:
+            entry = opening.by_moves(split_s, listed, routed, tied, self._ended(), deleted_msat)
+        state = self._reading.state._replace(opened=True)
+        self._ledger.book([] if entry is None else [entry], state=state)
+        self._reading.state = state
 
     def _find_scids(self) -> Steps:
         """Scids of forwards whose channel is not known: had before splices, or forgotten."""

@@ -34,6 +34,7 @@ from messages.books import (
 READER = "books-reader"
 PAGE_ROWS = 1_000
 PATIENCE_S = 300.0
+RECENT = 2 * PAGE_ROWS
 BOOKKEEPER, INFERRED, ESTIMATED, UNKNOWN = "bookkeeper", "inferred", "estimated", "none"
 
 
@@ -63,8 +64,14 @@ class LedgerReading:
         self._txids: dict[str, None] = {}
 
     def recover(self) -> None:
-        """What is stored; the first pass looks at every transaction that is open."""
+        """What is stored; the first pass looks again at the transactions that were read last.
+
+        A process may have ended between a page and what its transactions were for.
+        """
         self.state = self._store.load()
+        newest = self._store.newest()
+        last = self._store.page(max(0, newest - RECENT), RECENT, 0.0, None)
+        self._note(chain.chain_rows(entry for _, entry in last.rows))
 
     def keep(self, **changes: Any) -> None:
         """Store changes of the state; blocks on the store."""
@@ -173,6 +180,11 @@ class LedgerReading:
                 self._accounts[row.account] = None
 
     def _channel_entries(self, rows: Sequence[ChannelMove], source: str) -> tuple[Entry, ...]:
+        """Entries of movements; those that were read before the node had numbers for them stay."""
+        if rows and rows[0].created_index is not None:
+            keys = list(moves.content_keys(rows))
+            known = self._store.known(keys)
+            rows = [row for key, row in zip(keys, rows, strict=True) if key not in known]
         earlier = {found: self._store.of_payment(found) for found in moves.payments_in(rows)}
         return moves.channel_entries(rows, earlier, source)
 

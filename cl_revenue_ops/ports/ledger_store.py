@@ -53,6 +53,10 @@ class LedgerStore(Store, Protocol):
         """Sums by account over whole days (until_day None: no end); lifetime where all is asked."""
         ...
 
+    def known(self, keys: Sequence[str]) -> frozenset[str]:
+        """Those of these keys that are booked."""
+        ...
+
     def newest(self) -> int:
         """The number of the newest entry, 0 while there is none."""
         ...

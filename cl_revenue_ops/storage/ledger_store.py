@@ -109,6 +109,13 @@ class SqliteLedgerStore(Repository):
         with self._reading() as connection:
             return read_totals(connection, from_day, until_day)
 
+    def known(self, keys: Sequence[str]) -> frozenset[str]:
+        """See ports.LedgerStore."""
+        query = "SELECT 1 FROM ledger_entry WHERE key = ?"
+        with self._reading() as connection:
+            found = [key for key in keys if connection.execute(query, (packed(key),)).fetchone()]
+        return frozenset(found)
+
     def newest(self) -> int:
         """See ports.LedgerStore."""
         with self._reading() as connection:

@@ -58,8 +58,6 @@ def balances_agree(line: Line) -> bool:
 def books_balance(line: Line) -> bool:
     """Our books agree with all that the node says, account by account, to the msat."""
     report = line.call("revenue-report", {"report_type": "reconcile"})
-    # For diagnosis when the patience ends.
-    print(report["in_words"])
     return bool(report["balanced"])
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from cl_revenue_ops.domain.ledger import accounts
 from cl_revenue_ops.simnode.clock import VirtualClock
+from cl_revenue_ops.simnode.era import Era
 from messages.books import ChannelBooks
 from tests.sim.house_books import Story, books, reconciled, wrong
 from tests.sim.house_support import HouseNode, house_node
@@ -167,3 +168,18 @@ def test_with_no_source_at_all_costs_are_estimated_and_say_so() -> None:
         assert not wrong(found), wrong(found)
         assert totals(node).get(accounts.ESTIMATED, 0) == 0
         assert books(node).costs_source == "bookkeeper"
+
+
+def test_a_node_that_learns_to_list_its_movements_is_not_booked_twice() -> None:
+    with house_node(seed=6, version="v24.11") as node:
+        story = Story(node, 6)
+        told(node, story, 40)
+        assert not wrong(reconciled(node))
+        before = totals(node)
+        node.kill()
+        node.world.era = Era("v25.09")
+        node.restart()
+        node.settle()
+        node.wait_s(2_000.0)
+        assert not wrong(reconciled(node))
+        assert totals(node) == before

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from cl_revenue_ops.domain.ledger import accounts
-from cl_revenue_ops.domain.ledger.chain import lost_htlcs
+from cl_revenue_ops.domain.ledger import accounts, residue
 from cl_revenue_ops.domain.ledger.forwards import postings_of
 from cl_revenue_ops.simnode.node import SimulatedNode
 from messages.books import WALLET, OnchainFee
@@ -159,9 +158,15 @@ def booked(story: Story, fees: Sequence[OnchainFee] | None) -> dict[str, int]:
     moved = summed(p for forward in forwards for p in postings_of(forward, story.channel_of))
     for row in chain:
         if row.tag == "channel_close" and not row.spliced:
-            over_msat = together(books.totals(), moved).get(f"assets:channel:{row.account}", 0)
-            known = books.of_transaction(row.txid)
-            books.book(lost_htlcs(row.account, over_msat, forwards, story.channel_of, known))
+            routed_msat = sum(
+                one["credit_msat"] - one["debit_msat"]
+                for one in rows
+                if one["account_id"] == row.account and one["primary_tag"] == "routed"
+            )
+            asset = f"assets:channel:{row.account}"
+            known = [e for e in books.entries.values() if asset in dict(e.postings)]
+            left = residue.entry(row.account, moved.get(asset, 0), routed_msat, known, row.at_s)
+            books.book([left] if left is not None else [])
     return together(books.totals(), moved)
 
 

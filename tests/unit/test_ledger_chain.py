@@ -14,11 +14,10 @@ from cl_revenue_ops.domain.ledger.chain import (
     forward_htlc,
     htlc_end,
     htlcs_in,
-    lost_htlcs,
     payment_htlc,
 )
 from messages.books import EXTERNAL, WALLET, ChainMove, Entry, OnchainFee
-from messages.forwards import FAILED, LoggedForward
+from messages.forwards import FAILED
 from tests.unit.ledger_support import PlainLedger, forward, summed, take_chain
 
 A, B = "a" * 64, "b" * 64
@@ -321,7 +320,7 @@ class TestHtlcs:
         assert entry.postings == (
             (f"assets:channel:{A}", -20_007_888),
             ("assets:transit", 20_007_000),
-            (f"expenses:closure:{A}", 888),
+            (f"expenses:dust:{A}", 888),
         )
         assert (entry.key, entry.kind, entry.txid) == (f"htlc:{TX}:3", "htlc", TX)
 
@@ -332,7 +331,10 @@ class TestHtlcs:
         assert entry.postings == (
             (f"assets:channel:{A}", 20_000_111),
             ("assets:transit", -20_000_000),
-            (f"expenses:closure:{A}", -111),
+            (f"expenses:dust:{A}", -111),
+            # Of a forward that leaves on the chain bookkeeper lists no fee.
+            (f"income:routing:{A}", 7_777),
+            (f"income:chain-routing:{A}", -7_777),
         )
 
     @pytest.mark.parametrize(
@@ -401,45 +403,5 @@ class TestHtlcs:
         take_chain(books, rows, None, [INTO, OUT], SCIDS)
         assert books.open_transactions() == ()
         sums = summed(p for e in books.entries.values() for p in e.postings)
-        assert sums[f"expenses:closure:{A}"] == 1_000_000 + 888 - 111
-
-
-class TestLost:
-    """A closed and settled channel whose balance is not nothing for forwards that it lost."""
-
-    CLOSE = chain_entries([spent(A, "channel_close", 1)], "x")
-
-    def lost(self, over_msat: int, *candidates: LoggedForward) -> list[tuple[str, int]]:
-        found = lost_htlcs(A, over_msat, candidates, SCIDS, self.CLOSE)
-        assert all(sum(msat for _, msat in e.postings) == 0 for e in found)
-        return [
-            (e.key.rpartition(":")[2], dict(e.postings)[f"expenses:closure:{A}"]) for e in found
-        ]
-
-    def test_what_never_came_in_is_a_cost(self) -> None:
-        (entry,) = lost_htlcs(A, 20_007_888, [INTO, OUT], SCIDS, self.CLOSE)
-        assert entry.postings == (
-            (f"assets:channel:{A}", -20_007_888),
-            (f"expenses:closure:{A}", 20_007_888),
-        )
-        assert (entry.key, entry.kind, entry.txid) == (f"htlc:lost:{TX}:in:1", "htlc", TX)
-
-    def test_what_left_by_its_row_alone_is_taken_off(self) -> None:
-        assert self.lost(-20_000_111, INTO, OUT) == [("1", -20_000_111)]
-
-    def test_the_latest_of_that_amount_else_the_latest_that_add_up(self) -> None:
-        rows = [INTO._replace(seq=n, at_s=float(n), in_msat=msat) for n, msat in
-                ((1, 30), (2, 70), (3, 30), (4, 50))]  # fmt: skip
-        assert self.lost(30, *rows) == [("3", 30)]
-        assert self.lost(80, *rows) == [("4", 50), ("3", 30)]
-        assert self.lost(100, *rows) == []
-        assert self.lost(0, *rows, INTO._replace(in_msat=0)) == []
-        assert lost_htlcs(A, 30, rows, SCIDS, []) == ()
-
-    def test_none_that_an_output_has(self) -> None:
-        tied = forward_htlc(CLAIM, [INTO], SCIDS, self.CLOSE)
-        assert tied is not None
-        assert lost_htlcs(A, 20_007_888, [INTO], SCIDS, [*self.CLOSE, tied]) == ()
-        found = lost_htlcs(A, 20_007_888, [INTO], SCIDS, self.CLOSE)
-        assert lost_htlcs(A, 20_007_888, [INTO], SCIDS, [*self.CLOSE, *found]) == ()
-        assert forward_htlc(CLAIM, [INTO], SCIDS, [*self.CLOSE, *found]) is None
+        assert sums[f"expenses:closure:{A}"] == 1_000_000
+        assert sums[f"expenses:dust:{A}"] == 888 - 111

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from cl_revenue_ops.domain import jsontext
@@ -196,48 +195,6 @@ def payment_htlc(row: ChainMove) -> Entry | None:
         (accounts.TRANSIT, sign * end.amount_msat),
     )
     return _tied(row, "inferred", text, postings)
-
-
-def lost_htlcs(
-    channel_id: str,
-    over_msat: int,
-    candidates: Iterable[LoggedForward],
-    channel_of: Mapping[str, str],
-    booked: Sequence[Entry],
-) -> tuple[Entry, ...]:
-    """For a channel whose every output is settled and whose balance here is still `over_msat`.
-
-    Forwards that settled on their other side while their HTLC here came to nothing: without an
-    output of its own (too small, or an outdated commitment that a penalty took whole), or timed
-    out. The node has no movement for them, their rows have: what should have come in is a cost of
-    the closure; what left by the row and stayed in the closing fee is taken off it. `booked` are
-    the entries of the closing transaction. The latest forward of that very amount is taken, or
-    the latest ones that add up to it; nothing where none do.
-    """
-    if not over_msat or not booked:
-        return ()
-    side, sign, txid = ("in", 1, booked[0].txid) if over_msat > 0 else ("out", -1, booked[0].txid)
-    free = _untied(candidates, channel_id, side, channel_of, booked)
-    amounts = [_amount_at(forward, side) for forward in free]
-    lost = [forward for forward in free if _amount_at(forward, side) == abs(over_msat)][:1]
-    sums = list(accumulate(amounts))
-    if not lost and abs(over_msat) in sums:
-        lost = free[: sums.index(abs(over_msat)) + 1]
-    return tuple(
-        Entry(
-            f"htlc:lost:{txid}:{side}:{forward.seq}",
-            max(entry.at_s for entry in booked),
-            HTLC,
-            "inferred",
-            _match(None, side, forward),
-            (
-                (accounts.of(accounts.CHANNEL, channel_id), -sign * _amount_at(forward, side)),
-                (accounts.of(accounts.CLOSURE, channel_id), sign * _amount_at(forward, side)),
-            ),
-            txid=txid,
-        )
-        for forward in lost
-    )
 
 
 def _untied(

@@ -49,7 +49,7 @@ def content_keys(moves: Iterable[ChannelMove]) -> Iterator[str]:
             "" if part is None else str(part)
             for part in (
                 *("channelmove", move.channel_id, move.tag, move.credit_msat, move.debit_msat),
-                *(move.fees_msat, move.at_s, move.payment_hash, move.part_id),
+                *(move.fees_msat, move.at_s, move.payment_hash),
             )
         )
         seen[content] += 1

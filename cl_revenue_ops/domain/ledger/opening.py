@@ -17,16 +17,19 @@ def by_moves(
     forwards: Mapping[str, int],
     routed: Mapping[str, int],
     on_chain: Mapping[str, int],
-    ended: Container[str] = (),
+    ended: Container[str],
+    deleted_fees_msat: int,
 ) -> Entry | None:
     """What forwards moved in each channel by the node's movements, and by no forward it lists.
 
-    All three are msat by channel up to `split_s`: what listed forwards brought less what they
-    took, the same by the movements, and what was booked for HTLCs that ended on the chain (listed
-    forwards without a movement). What is missing moved before the list begins; over all channels
-    its sum is what those forwards earned. Where the movements begin later than the list (a node
-    that is older than them begins with an opening figure of each channel), it is negative: that
-    was no loss, it is in those opening figures. In a channel that `ended` it is what `residue` is
+    The first three are msat by channel up to `split_s`: what listed forwards brought less what
+    they took, the same by the movements, and what was booked for HTLCs that ended on the chain
+    (listed forwards without a movement). What is missing was moved by forwards that the node has
+    deleted: `deleted_fees_msat` is what they earned, by its counter of fees. What is missing
+    beyond that was in the opening figures with which the movements of an older node begin; what
+    the counter tells beyond the movements is from before they begin.
+
+    Where no forward was deleted, what is missing in a channel that `ended` is what `residue` is
     about, and left to it. None where nothing is missing.
     """
     missing = {
@@ -34,25 +37,17 @@ def by_moves(
         - forwards.get(channel_id, 0)
         - on_chain.get(channel_id, 0)
         for channel_id in sorted({*forwards, *routed})
+        if deleted_fees_msat or channel_id not in ended
     }
-    postings = tuple(
-        (accounts.of(accounts.CHANNEL, channel_id), msat)
-        for channel_id, msat in missing.items()
-        if msat > 0 or (msat and channel_id not in ended)
-    )
-    if not postings:
+    rest_msat = sum(missing.values()) - deleted_fees_msat
+    other = accounts.OPENING_BALANCE if rest_msat > 0 else accounts.COUNTED
+    moved = ((accounts.of(accounts.CHANNEL, name), msat) for name, msat in missing.items())
+    postings = (*moved, (accounts.UNATTRIBUTED, -deleted_fees_msat), (other, -rest_msat))
+    kept = tuple(posting for posting in postings if posting[1])
+    if not kept:
         return None
-    earned_msat = sum(msat for _, msat in postings)
-    other = accounts.UNATTRIBUTED if earned_msat > 0 else accounts.OPENING_BALANCE
-    evidence = jsontext.dumps({"until_s": split_s, "forwards": dict(forwards)})
-    return Entry(
-        BY_MOVES,
-        int(split_s),
-        "opening",
-        "listchannelmoves",
-        evidence,
-        (*postings, *(((other, -earned_msat),) if earned_msat else ())),
-    )
+    evidence = jsontext.dumps({"until_s": split_s, "deleted_fees_msat": deleted_fees_msat})
+    return Entry(BY_MOVES, int(split_s), "opening", "listchannelmoves", evidence, kept)
 
 
 def by_counter(at_s: float, fees_collected_msat: int, booked_msat: int) -> Entry:
