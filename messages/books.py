@@ -350,6 +350,16 @@ class ReadEntries(Command):
     until_s: float | None = None
 
 
+@dataclass(frozen=True)
+class BookEntries(Command):
+    """To the Accountant: book these, each once by its key, all or none.
+
+    Answered with how many were new.
+    """
+
+    entries: tuple[Entry, ...]
+
+
 class EntryPage(NamedTuple):
     """(number, entry) in order; `next_after` is the new cursor."""
 
