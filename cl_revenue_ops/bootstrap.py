@@ -24,6 +24,9 @@ from cl_revenue_ops.ports import (
     PolicyStore,
     SettingsStore,
 )
+from cl_revenue_ops.ports.earlier import EarlierFile
+from cl_revenue_ops.ports.export import ExportFile
+from cl_revenue_ops.ports.import_store import ImportStore
 from cl_revenue_ops.runtime.actor import Context, MailboxActor
 from cl_revenue_ops.runtime.board import Board
 from cl_revenue_ops.runtime.clock import VirtualClock
@@ -61,6 +64,7 @@ class Stores:
     fees: Callable[[Lease], FeeStore]
     care: Callable[[Lease], CareStore]
     boss: Callable[[Lease], BossStore]
+    imports: Callable[[Lease], ImportStore]
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Ports:
 
     node: Callable[[Lease], Node]
     boss: Callable[[Lease], Boss]
+    export_file: Callable[[Lease], ExportFile]
+    earlier_file: Callable[[Lease], EarlierFile]
     stores: Stores
     calls: Calls
     log: Log
@@ -235,6 +241,21 @@ class _Births:
             gate=self._ports.gate,
         )
 
+    def importer(self, context: Context) -> MailboxActor:
+        from actors.importer import Importer
+
+        return Importer(
+            context,
+            store=self._stores.imports(context.lease),
+            file=self._ports.earlier_file(context.lease),
+            identity=Identity(self._known),
+        )
+
+    def exporter(self, context: Context) -> MailboxActor:
+        from actors.exporter import Exporter
+
+        return Exporter(context, file=self._ports.export_file(context.lease))
+
 
 def _children(ports: Ports, seed: int | None) -> list[Child]:
     """Who lives in the house, in boot order: address, kind, factory, and the facts it reads."""
@@ -253,6 +274,8 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, fees),
         ("clboss-keeper", OPTIONAL, births.clboss_keeper, boss),
+        ("importer", OPTIONAL, births.importer, channels),
+        ("exporter", OPTIONAL, births.exporter, channels),
     ]
 
 

@@ -162,6 +162,30 @@ _BOSS = (
         tags TEXT NOT NULL) WITHOUT ROWID""",
 )
 
+_IMPORTED = (
+    """CREATE TABLE imported_channel (
+        scid TEXT PRIMARY KEY,
+        channel_id TEXT,
+        peer_id TEXT,
+        capacity_msat INTEGER,
+        opened_at_s INTEGER,
+        closed_at_s INTEGER,
+        close_type TEXT,
+        figures TEXT NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE imported_fee_change (
+        number INTEGER PRIMARY KEY,
+        earlier_id INTEGER NOT NULL,
+        scid TEXT NOT NULL,
+        peer_id TEXT,
+        at_s INTEGER NOT NULL,
+        old_ppm INTEGER,
+        new_ppm INTEGER,
+        by_hand INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        UNIQUE (scid, at_s, earlier_id))""",
+    "CREATE TABLE imported_policy (peer_id TEXT PRIMARY KEY) WITHOUT ROWID",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -172,6 +196,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(3, "policies, their changes, idle channels", _POLICIES),
     Migration(4, "what CLBoss was told", _BOSS),
     Migration(5, "compact forwards and their totals", COMPACT_FORWARDS),
+    Migration(8, "what was imported", _IMPORTED),
 )
 
 
