@@ -30,12 +30,12 @@ def moment(name: str) -> Callable[[object], float]:
 
     def read(raw: object) -> float:
         value: float | None = None
-        if isinstance(raw, (int, float)) and not isinstance(raw, bool):
-            value = float(raw)
-        elif isinstance(raw, str) and raw.isascii() and _SECONDS.match(raw):
-            value = float(raw)
-        elif isinstance(raw, str) and raw.isascii() and _DATE.match(raw):
-            value = _seconds(raw.removesuffix("Z"))
+        text = raw if isinstance(raw, str) and raw.isascii() else ""
+        number = isinstance(raw, (int, float)) and not isinstance(raw, bool)
+        if number or _SECONDS.match(text):
+            value = float(raw)  # type: ignore[arg-type]
+        elif _DATE.match(text):
+            value = _seconds(text.removesuffix("Z"))
         if value is None or not 0.0 <= value <= LATEST_S:
             raise BadInput(
                 f"{name} must be Unix seconds or a date of UTC such as 2026-01-31 or"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -171,7 +170,7 @@ def _stamps(path: Path) -> tuple[object, ...]:
     found: list[object] = []
     for file in (path, *(beside(path, suffix) for suffix in _LOGS)):
         try:
-            seen = os.stat(file)
+            seen = file.stat()
         except FileNotFoundError:
             found.append(None)
         else:

@@ -62,7 +62,7 @@ class SqliteImportStore(Repository):
         with self._reading() as connection:
             found = connection.execute(_FEES, (after, from_s, end_s, limit)).fetchall()
         rows = tuple(
-            (number, ImportedFee(*fields[:6], bool(by_hand), reason))
+            (number, ImportedFee._make((*fields, bool(by_hand), reason)))
             for number, *fields, by_hand, reason in found
         )
         return ImportedFeePage(rows, rows[-1][0] if rows else after, len(rows) < limit)
@@ -77,10 +77,14 @@ class SqliteImportStore(Repository):
     def policies(self) -> frozenset[str]:
         """See ports.import_store.ImportStore."""
         with self._reading() as connection:
-            return frozenset(p for (p,) in connection.execute("SELECT peer_id FROM imported_policy"))
+            return frozenset(
+                p for (p,) in connection.execute("SELECT peer_id FROM imported_policy")
+            )
 
 
-def _added(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> int:
+def _added(
+    connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]
+) -> int:
     before = connection.total_changes
     connection.executemany(statement, rows)
     return connection.total_changes - before

@@ -68,9 +68,7 @@ class Findings:
         return key is not None
 
     def _forward(self, row: Row) -> bool:
-        return self._earned(
-            self.forwards, row["out_channel"], row["timestamp"], row["fee_msat"]
-        )
+        return self._earned(self.forwards, row["out_channel"], row["timestamp"], row["fee_msat"])
 
     def _daily(self, row: Row) -> bool:
         return self._earned(self.daily, row["channel_id"], row["date"], row["total_fee_msat"])

@@ -50,7 +50,7 @@ def plan(found: Findings, ours: Ours) -> LedgerPlan:
             " import again when they are not"
         )
         return LedgerPlan((), {}, {}, (told,) if days or costs else ())
-    names = _Names(found, ours)
+    names = Names(found, ours)
     earned = _earnings(days, ours, names)
     spent = _costs(costs, ours, names)
     return LedgerPlan(
@@ -61,28 +61,30 @@ def plan(found: Findings, ours: Ours) -> LedgerPlan:
     )
 
 
-class _Names:
+class Names:
     """Which channel of ours a name of the earlier plugin means; it stands for itself if none."""
 
     def __init__(self, found: Findings, ours: Ours) -> None:
         self._channel_of = ours.channel_of
         self._funding = found.funding
         self._known = {row.channel_id for row in ours.books.channels}
-        self.registered = set(ours.channel_of.values())
+        self._listed = set(ours.channel_of.values())
 
     def of(self, name: str) -> str:
         """Its channel_id, or the name itself."""
+        return self.channel_id(name) or name
+
+    def channel_id(self, name: str) -> str | None:
+        """Its channel_id, None where it is not known."""
         channel_id = self._channel_of.get(name)
         if channel_id is None:
             derived = values.derived_channel_id(self._funding.get(name), name)
-            channel_id = derived if derived in self._known | self.registered else None
-        return channel_id or name
+            channel_id = derived if derived in self._known or derived in self._listed else None
+        return channel_id or (name if "x" not in name else None)
 
-
-def channel_id_of(found: Findings, ours: Ours, name: str) -> str | None:
-    """The channel_id that a scid of the earlier plugin belongs to; None where it is not known."""
-    channel_id = _Names(found, ours).of(name)
-    return None if channel_id == name and "x" in name else channel_id
+    def stranger(self, channel_id: str) -> bool:
+        """Whether our books have a channel of which no scid is known."""
+        return "x" not in channel_id and channel_id not in self._listed
 
 
 # -- earnings ----------------------------------------------------------------------------------
@@ -115,9 +117,7 @@ def _end_day(ours: Ours) -> int:
     return ours.today if ours.first_day is None else ours.first_day
 
 
-def _earnings(
-    days: Mapping[int, Mapping[str, int]], ours: Ours, names: _Names
-) -> LedgerPlan:
+def _earnings(days: Mapping[int, Mapping[str, int]], ours: Ours, names: Names) -> LedgerPlan:
     """A day of a channel is taken whole, oldest first, as long as that much is unattributed."""
     entries: list[Entry] = []
     room_msat, end_day = ours.books.unattributed_msat, _end_day(ours)
@@ -156,7 +156,7 @@ def _earned(key: str, day: int, channel: str, msat: int) -> Entry:
         (accounts.of(accounts.IMPORTED_ROUTING, channel), -msat),
         (accounts.UNATTRIBUTED, msat),
     )
-    return Entry(key, float(day * values.DAY_S), "imported forwards", SOURCE, "{}", postings)
+    return Entry(key, day * values.DAY_S, "imported forwards", SOURCE, "{}", postings)
 
 
 # -- costs -------------------------------------------------------------------------------------
@@ -169,10 +169,10 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _costs(costs: Iterable[Cost], ours: Ours, names: _Names) -> LedgerPlan:
+def _costs(costs: Iterable[Cost], ours: Ours, names: Names) -> LedgerPlan:
     """Only where our own ledger has nothing of that kind for the channel."""
     own = {row.channel_id: row for row in ours.books.channels}
-    strangers = [row for row in ours.books.channels if row.channel_id not in names.registered]
+    strangers = [row for row in ours.books.channels if names.stranger(row.channel_id)]
     entries: dict[str, Entry] = {}
     msat = known = 0
     doubts: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -183,9 +183,7 @@ def _costs(costs: Iterable[Cost], ours: Ours, names: _Names) -> LedgerPlan:
         elif _own_msat(own.get(channel), cost.what, channel, ours):
             doubts[cost.what, "left out: the node's own records have it"].append(cost.channel)
         elif channel == cost.channel and any(
-            len(row.channel_id) == len(channel) * 0 + 64
-            and _own_msat(row, cost.what, row.channel_id, ours)
-            for row in strangers
+            _own_msat(row, cost.what, row.channel_id, ours) for row in strangers
         ):
             why = "left out: it may be a channel that the node's own records have by another name"
             doubts[cost.what, why].append(cost.channel)
@@ -211,13 +209,14 @@ def _own_msat(row: ChannelBooks | None, what: str, channel: str, ours: Ours) -> 
         "rebalance": (accounts.REBALANCE, accounts.OTHER_REBALANCE),
     }[what]
     imported = sum(ours.imported.get(accounts.of(kind, channel), 0) for kind in kinds)
-    return sum(getattr(row, name) for name in _FIELDS[what]) - imported
+    own: int = sum(getattr(row, name) for name in _FIELDS[what])
+    return own - imported
 
 
 def _spent(cost: Cost, channel: str) -> Entry:
     kind = f"imported {cost.what}" + ("" if cost.doubt is None else f" {ESTIMATE}")
     postings = ((accounts.of(cost.account, channel), cost.msat), (accounts.IMPORTED, -cost.msat))
-    return Entry(cost.key, float(cost.at_s), kind, SOURCE, cost.evidence, postings)
+    return Entry(cost.key, cost.at_s, kind, SOURCE, cost.evidence, postings)
 
 
 def _told(what: str, why: str, channels: list[str]) -> str:

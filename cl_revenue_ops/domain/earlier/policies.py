@@ -60,9 +60,7 @@ def plan(
     return PolicyPlan(tuple(taken), known, tuple(notes))
 
 
-def _edit(
-    peer_id: str, row: Row, end_s: int, now_s: float
-) -> tuple[PolicyEdit | None, str | None]:
+def _edit(peer_id: str, row: Row, end_s: int, now_s: float) -> tuple[PolicyEdit | None, str | None]:
     given = {name: row[name] for name in _NAMES if row.get(name) is not None}
     edit = edits.read_edit({**given, "peer_id": peer_id})
     if isinstance(edit, Fault):

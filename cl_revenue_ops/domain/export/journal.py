@@ -14,4 +14,4 @@ def of_forward(row: LoggedForward, channel_of: Mapping[str, str]) -> Entry | Non
     if row.status != SETTLED:
         return None
     postings = postings_of(row, channel_of)
-    return Entry(f"forward:{row.seq}", row.at_s, "forward", "listforwards", "", postings)
+    return Entry(f"forward:{row.seq}", int(row.at_s), "forward", "listforwards", "", postings)
