@@ -19,6 +19,7 @@ from cl_revenue_ops.ports import (
     FlowStore,
     ForwardStore,
     Lease,
+    LedgerStore,
     Log,
     Node,
     PolicyStore,
@@ -59,6 +60,7 @@ class Stores:
     settings: Callable[[Lease], SettingsStore]
     channels: Callable[[Lease], ChannelStore]
     forwards: Callable[[Lease], ForwardStore]
+    ledger: Callable[[Lease], LedgerStore]
     flow: Callable[[Lease], FlowStore]
     policies: Callable[[Lease], PolicyStore]
     fees: Callable[[Lease], FeeStore]

@@ -114,6 +114,7 @@ class Wiring:
         from cl_revenue_ops.storage.flow_store import SqliteFlowStore
         from cl_revenue_ops.storage.forward_store import SqliteForwardStore
         from cl_revenue_ops.storage.import_store import SqliteImportStore
+        from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
         from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
         from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
 
@@ -124,6 +125,7 @@ class Wiring:
             settings=lambda lease: SqliteSettingsStore(database, lease),
             channels=lambda lease: SqliteChannelStore(database, lease),
             forwards=lambda lease: SqliteForwardStore(database, lease),
+            ledger=lambda lease: SqliteLedgerStore(database, lease),
             flow=lambda lease: SqliteFlowStore(database, lease),
             policies=lambda lease: SqlitePolicyStore(database, lease),
             fees=lambda lease: SqliteFeeStore(database, lease),

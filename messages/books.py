@@ -36,7 +36,8 @@ class ChainMove(NamedTuple):
     `account` is WALLET, EXTERNAL or a channel_id. `outpoint` is "txid:n"; `spending_txid` is None
     where the output was made. `origin` is the account whose money an external output was.
     `blockheight` is 0 while it is not known. `spliced` marks the closing half of a splice where
-    the node says so; `opener` that we opened the channel.
+    the node says so; `opener` that we opened the channel. `output_count` is how many outputs the
+    transaction that closed a channel has, 0 where it is not known.
     """
 
     created_index: int | None
@@ -53,6 +54,7 @@ class ChainMove(NamedTuple):
     output_msat: int | None = None
     spliced: bool = False
     opener: bool = False
+    output_count: int = 0
 
     @property
     def txid(self) -> str:
@@ -223,7 +225,8 @@ class Entry(NamedTuple):
 
     A debit (more money, or a cost) is positive, a credit (income, or less money) negative. What
     has the same `key` is the same fact and is booked once. `source` says where it was read,
-    `evidence` is the fact itself as JSON, `txid` the transaction that it belongs to, if any.
+    `evidence` is the fact itself as JSON, `txid` the transaction that it belongs to, if any,
+    `payment_hash` that of the payment over channels that it is a part of, or corrects.
     """
 
     key: str
@@ -233,6 +236,7 @@ class Entry(NamedTuple):
     evidence: str
     postings: tuple[tuple[str, int], ...]
     txid: str | None = None
+    payment_hash: str | None = None
 
 
 class ChannelBooks(NamedTuple):

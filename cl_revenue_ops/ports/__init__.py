@@ -35,6 +35,11 @@ from cl_revenue_ops.ports.incarnation import (
     Lease,
     Log,
 )
+from cl_revenue_ops.ports.ledger_store import (
+    AccountTotal,
+    LedgerState,
+    LedgerStore,
+)
 from cl_revenue_ops.ports.node import (
     ChannelReading,
     FeeSet,
@@ -61,6 +66,7 @@ from cl_revenue_ops.ports.stores import (
 __all__ = [
     "FEE_SET",
     "NO_TAGS",
+    "AccountTotal",
     "Boss",
     "BossAbsent",
     "BossMemory",
@@ -81,6 +87,8 @@ __all__ = [
     "IgnoreOrder",
     "IngestState",
     "Lease",
+    "LedgerState",
+    "LedgerStore",
     "LetGo",
     "Log",
     "MalformedReply",

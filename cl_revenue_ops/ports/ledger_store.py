@@ -68,7 +68,7 @@ class LedgerStore(Store, Protocol):
         ...
 
     def of_payment(self, payment_hash: str) -> tuple[Entry, ...]:
-        """All entries of kind "payment" with this hash, oldest first."""
+        """All entries with this hash, payments and what corrects them, oldest first."""
         ...
 
     def open_transactions(self) -> tuple[str, ...]:

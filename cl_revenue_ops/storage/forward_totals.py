@@ -138,7 +138,7 @@ def read_totals(
     if (begin, end) == (first, last + 1):
         spans: tuple[Any, ...] = (LIFETIME, 0, 1, 0, 0, 0, 0)
     else:
-        spans = _parted(begin, end)
+        spans = blocks_and_days(begin, end)
     found = connection.execute(_READ_TOTALS, spans).fetchall()
     return ForwardTotals(tuple(ScidTotals(row[0], *row[2:]) for row in found), first, last)
 
@@ -150,7 +150,7 @@ def _edge(connection: sqlite3.Connection, order: str) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _parted(begin: int, end: int) -> tuple[int, ...]:
+def blocks_and_days(begin: int, end: int) -> tuple[int, ...]:
     """Whole blocks in the middle, and the days before and after them."""
     first, behind = -(-begin // BLOCK_DAYS), end // BLOCK_DAYS
     if first >= behind:

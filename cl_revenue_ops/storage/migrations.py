@@ -13,6 +13,7 @@ from cl_revenue_ops.ports import StoreDamaged
 from cl_revenue_ops.storage.errors import as_port_error
 from cl_revenue_ops.storage.forward_schema import COMPACT_FORWARDS
 from cl_revenue_ops.storage.inspection import APPLICATION_ID, beside
+from cl_revenue_ops.storage.ledger_schema import LEDGER
 
 
 class Migration(NamedTuple):
@@ -196,6 +197,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(3, "policies, their changes, idle channels", _POLICIES),
     Migration(4, "what CLBoss was told", _BOSS),
     Migration(5, "compact forwards and their totals", COMPACT_FORWARDS),
+    Migration(6, "the ledger", LEDGER),
     Migration(8, "what was imported", _IMPORTED),
 )
 
