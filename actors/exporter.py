@@ -44,7 +44,7 @@ class Exporter(HouseActor):
         self._channel_of: dict[str, str] = {}
         self._scid_of: dict[str, str] = {}
         self._writer: CsvWriter | JsonWriter | BeancountWriter
-        self._rows = 0
+        self._records = 0
 
     @handles(ChannelSnapshot)
     def _channels(self, message: ChannelSnapshot) -> None:
@@ -83,7 +83,7 @@ class Exporter(HouseActor):
     def _steps(self, asked: Export) -> Steps:
         try:
             path = self._file.begin(asked.path, ENDINGS[asked.format])
-            self._rows = 0
+            self._records = 0
             self._writer = self._writer_of(asked)
             self._file.write(self._writer.head())
             yield from self._pages(asked)
@@ -99,7 +99,7 @@ class Exporter(HouseActor):
             self._file.discard()
 
     def _tell(self, asked: Export, path: str, size: int) -> None:
-        text = f"{self._rows} rows of {asked.what} were written to {path}"
+        text = f"{self._records} records of {asked.what} were written to {path}"
         self.context.log.info(text)
         until_s = asked.until_s
         self.answer(
@@ -111,7 +111,7 @@ class Exporter(HouseActor):
                 "format": asked.format,
                 "since": iso(asked.since_s),
                 "until": None if until_s is None else iso(until_s),
-                "rows": self._rows,
+                "records": self._records,
                 "bytes": size,
                 "message": text,
             },
@@ -143,7 +143,7 @@ class Exporter(HouseActor):
 
     def _put(self, records: Iterable[Record]) -> None:
         found = list(records)
-        self._rows += len(found)
+        self._records += len(found)
         if found:
             self._file.write(self._writer.page(found))
 

@@ -16,7 +16,7 @@ from cl_revenue_ops.domain.export.cells import iso
 from cl_revenue_ops.domain.policy.edits import MOST_EDITS
 from cl_revenue_ops.ports.earlier import EarlierFile, EarlierSurvey
 from cl_revenue_ops.ports.import_store import ImportStore
-from messages.books import BookEntries, Books, EntryPage, ReadBooks, ReadEntries
+from messages.books import BookEntries, Books, Entry, EntryPage, ReadBooks, ReadEntries
 from messages.channels import ChannelSnapshot
 from messages.exchange import GoOn, ImportedChannel
 from messages.forwards import ForwardTotals, ReadForwardTotals
@@ -101,6 +101,7 @@ class ImportTaking:
         books: Books = yield Ask(ACCOUNTANT, ReadBooks)
         keys: set[str] = set()
         sums: dict[str, int] = defaultdict(int)
+        estimates: dict[str, Entry] = {}
         after, last = 0, False
         while not last:
             page: EntryPage = yield Ask(
@@ -111,9 +112,14 @@ class ImportTaking:
                     keys.add(entry.key)
                     for account, msat in entry.postings:
                         sums[account] += msat
+                elif entry.kind == plan.OUR_ESTIMATE:
+                    estimates[entry.key] = entry
+                else:
+                    estimates.pop(entry.key.removeprefix(plan.UNDONE), None)
             after, last = page.next_after, page.last
         today = int(self._now_s) // DAY_S
-        return Ours(books, totals.first_day, today, frozenset(keys), sums, self._channel_of)
+        made = tuple(estimates.values())
+        return Ours(books, totals.first_day, today, frozenset(keys), sums, made, self._channel_of)
 
     def _plan_policies(self) -> Work[PolicyPlan]:
         told = yield Ask(POLICIES, ReadPolicies, {"what": "list"})
@@ -207,7 +213,7 @@ class ImportTaking:
         counts = ("policies", "days", "costs", "fee_changes", "channels")
         if not any(self._taken[name] for name in counts):
             known = sum(self._known[name] for name in counts)
-            return f"nothing new: all {known} records that can be taken were known already"
+            return f"nothing new was found; {known} records were taken before"
         if self._dry_run:
             return "a dry run: nothing was written; this is what would be taken"
         return "taken; the file was not changed, and a second import takes nothing twice"

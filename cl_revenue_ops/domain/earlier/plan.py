@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.earlier import values
 from cl_revenue_ops.domain.earlier.findings import Cost, Findings
 from cl_revenue_ops.domain.ledger import accounts
-from messages.books import Books, ChannelBooks, Entry
+from messages.books import Books, Entry
 
 SOURCE = "import"
 PREFIX = "import:"
 ESTIMATE = "estimate"
 """How the kind of an entry ends whose amount is an estimate."""
 
+OUR_ESTIMATE, OUR_ESTIMATE_UNDONE, UNDONE = "estimate", "estimate undone", "undone:"
+"""Kinds of our own estimates and of what takes them back, and how the key of the latter begins."""
+
 _SHOWN = 5
 
 
 class Ours(NamedTuple):
     """What we know ourselves: our books, the first day of our forward log (None: none), today,
-    keys of entries that were imported before, and what they add up to by account.
+    keys of entries that were imported before, what they add up to by account, and the estimates
+    that stand in for records of our own.
     """
 
     books: Books
@@ -29,6 +34,7 @@ class Ours(NamedTuple):
     today: int
     keys: frozenset[str]
     imported: Mapping[str, int]
+    estimates: tuple[Entry, ...]
     channel_of: Mapping[str, str]
 
 
@@ -161,62 +167,96 @@ def _earned(key: str, day: int, channel: str, msat: int) -> Entry:
 
 # -- costs -------------------------------------------------------------------------------------
 
-_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "opening": ("opening_msat",),
-    "closure": ("closure_msat",),
-    "splice": ("splice_msat",),
-    "rebalance": ("rebalance_msat", "other_rebalance_msat"),
+_KINDS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "opening": (("opening_msat", accounts.OPENING),),
+    "closure": (("closure_msat", accounts.CLOSURE),),
+    "splice": (("splice_msat", accounts.SPLICE),),
+    "rebalance": (
+        ("rebalance_msat", accounts.REBALANCE),
+        ("other_rebalance_msat", accounts.OTHER_REBALANCE),
+    ),
 }
+
+_RECORDED = "left out: the node's own records have it"
+_STRANGER = "left out: it may be a channel that the node's own records have by another name"
 
 
 def _costs(costs: Iterable[Cost], ours: Ours, names: Names) -> LedgerPlan:
-    """Only where our own ledger has nothing of that kind for the channel."""
-    own = {row.channel_id: row for row in ours.books.channels}
-    strangers = [row for row in ours.books.channels if names.stranger(row.channel_id)]
+    """Only where our own ledger has nothing of that kind for the channel, beside an estimate."""
+    recorded = _recorded(ours)
+    strange = {what for (channel, what) in recorded if names.stranger(channel)}
+    guesses = {account: entry for entry in ours.estimates for account, _ in entry.postings}
     entries: dict[str, Entry] = {}
-    msat = known = 0
+    undone: dict[str, Entry] = {}
     doubts: dict[tuple[str, str], list[str]] = defaultdict(list)
+    msat = known = 0
     for cost in costs:
         channel = names.of(cost.channel)
-        if cost.key in ours.keys or cost.key in entries:
-            known += cost.key in ours.keys
-        elif _own_msat(own.get(channel), cost.what, channel, ours):
-            doubts[cost.what, "left out: the node's own records have it"].append(cost.channel)
-        elif channel == cost.channel and any(
-            _own_msat(row, cost.what, row.channel_id, ours) for row in strangers
-        ):
-            why = "left out: it may be a channel that the node's own records have by another name"
-            doubts[cost.what, why].append(cost.channel)
-        else:
-            if cost.doubt is not None:
-                why = f"{cost.doubt}; taken as an estimate"
-                doubts[cost.what, why].append(cost.channel)
+        guess = guesses.get(accounts.of(cost.account, channel))
+        if cost.key in ours.keys:
+            known += 1
+            continue
+        why = _why_not(cost, channel, recorded, strange, guess)
+        if why is None:
             entries[cost.key] = _spent(cost, channel)
             msat += cost.msat
+            if guess is not None:
+                undone[guess.key] = _undone(guess, ours.today)
+            why = cost.doubt and f"{cost.doubt}; taken as an estimate"
+        if why is not None:
+            doubts[cost.what, why].append(cost.channel)
     told = tuple(_told(what, why, channels) for (what, why), channels in doubts.items())
     taken = {"costs": len(entries), "costs_msat": msat}
-    return LedgerPlan(tuple(entries.values()), taken, {"costs": known}, told)
+    booked = (*undone.values(), *entries.values())
+    return LedgerPlan(booked, taken, {"costs": known}, told)
 
 
-def _own_msat(row: ChannelBooks | None, what: str, channel: str, ours: Ours) -> int:
-    """What our ledger has of this kind, beside what was imported."""
-    if row is None:
-        return 0
-    kinds = {
-        "opening": (accounts.OPENING,),
-        "closure": (accounts.CLOSURE,),
-        "splice": (accounts.SPLICE,),
-        "rebalance": (accounts.REBALANCE, accounts.OTHER_REBALANCE),
-    }[what]
-    imported = sum(ours.imported.get(accounts.of(kind, channel), 0) for kind in kinds)
-    own: int = sum(getattr(row, name) for name in _FIELDS[what])
-    return own - imported
+def _why_not(
+    cost: Cost,
+    channel: str,
+    recorded: Mapping[tuple[str, str], int],
+    strange: Collection[str],
+    guess: Entry | None,
+) -> str | None:
+    """Why a cost is not taken; None where it is."""
+    if (channel, cost.what) in recorded:
+        return _RECORDED
+    if channel == cost.channel and cost.what in strange:
+        return _STRANGER
+    if guess is not None and cost.doubt is not None:
+        return f"left out: {cost.doubt}, and we have an estimate ourselves"
+    return None
+
+
+def _recorded(ours: Ours) -> dict[tuple[str, str], int]:
+    """(channel, kind of cost) -> msat of what our ledger has beside imports and estimates."""
+    other = Counter(ours.imported)
+    for entry in ours.estimates:
+        other.update(dict(entry.postings))
+    found: dict[tuple[str, str], int] = {}
+    for row in ours.books.channels:
+        for what, parts in _KINDS.items():
+            msat = sum(
+                getattr(row, name) - other[accounts.of(kind, row.channel_id)]
+                for name, kind in parts
+            )
+            if msat:
+                found[row.channel_id, what] = msat
+    return found
 
 
 def _spent(cost: Cost, channel: str) -> Entry:
     kind = f"imported {cost.what}" + ("" if cost.doubt is None else f" {ESTIMATE}")
     postings = ((accounts.of(cost.account, channel), cost.msat), (accounts.IMPORTED, -cost.msat))
     return Entry(cost.key, cost.at_s, kind, SOURCE, cost.evidence, postings)
+
+
+def _undone(guess: Entry, today: int) -> Entry:
+    """Our own estimate taken back, where a record tells."""
+    postings = tuple((account, -msat) for account, msat in guess.postings)
+    evidence = jsontext.dumps({"entry": guess.key})
+    at_s = today * values.DAY_S
+    return Entry(UNDONE + guess.key, at_s, OUR_ESTIMATE_UNDONE, guess.source, evidence, postings)
 
 
 def _told(what: str, why: str, channels: list[str]) -> str:

@@ -111,14 +111,15 @@ def compare(tables: Iterable[tuple[str, tuple[str, ...], int]]) -> Shape:
         if known is None:
             left[name] = f"{_rows(rows)}: an unknown table"
             continue
+        why = WHY_LEFT.get(name)
         extra = [column for column in columns if column not in known]
         lacking = [column for column in known if column not in columns]
         if extra:
             unknown[name] = extra
         if lacking:
             missing[name] = lacking
-        if name in WHY_LEFT:
-            left[name] = f"{_rows(rows)}: {WHY_LEFT[name]}"
+        if why is not None and rows:
+            left[name] = f"{_rows(rows)}: {why}"
         elif name in NEEDED:
             needs = [column for column in NEEDED[name] if column not in columns]
             if needs:
