@@ -19,6 +19,7 @@ from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
 from messages.books import BookEntries, Books, Entry, ReadBooks, ReadEntries
 from messages.channels import ChannelSnapshot
 from tests.sim.house_support import START_S, HouseNode, house_node
+from tests.unit.free_lease import FreeLease
 
 INVALID_PARAMS = -32602
 DAY_S = 86_400
@@ -32,7 +33,7 @@ class Teller(Accountant):
 
     def __init__(self, context: Context, **ports: Any) -> None:
         super().__init__(context, **ports)
-        self._books = SqliteLedgerStore(self._store._database, context.lease)  # type: ignore[attr-defined]
+        self._books = SqliteLedgerStore(self._store._database, context.lease)
 
     @handles(ReadBooks)
     def _books_read(self, message: ReadBooks) -> None:
@@ -61,7 +62,7 @@ class ExchangeHouse(HouseNode):
     def ledger(self) -> SqliteLedgerStore:
         """The ledger as another process of the house would read it."""
         database = self.life._databases.made[-1]
-        return SqliteLedgerStore(database, _Free())  # type: ignore[arg-type]
+        return SqliteLedgerStore(database, FreeLease())
 
     def totals(self) -> dict[str, int]:
         """Sums by account."""
@@ -86,18 +87,6 @@ class ExchangeHouse(HouseNode):
             assert error.message.isprintable() and len(error.message) <= 500
             return str(error.message)
         raise AssertionError(f"not refused: {answer}")
-
-
-class _Free:
-    """A lease that nobody takes away."""
-
-    @contextmanager
-    def call(self, what: str, deadline_s: float) -> Iterator[None]:
-        yield
-
-    @contextmanager
-    def effect(self) -> Iterator[None]:
-        yield
 
 
 @contextmanager

@@ -16,17 +16,10 @@ KEYS = {
     "daily_forwarding_stats": ("channel_id", "date"),
     "clboss_unmanaged": ("peer_id", "tag"),
     **dict.fromkeys(
-        [
-            "fee_changes",
-            "forwards",
-            "flow_history",
-            "lifetime_aggregates",
-            "mempool_fee_history",
-            "peer_connection_history",
-            "rebalance_costs",
-            "rebalance_history",
-            "splice_costs",
-        ],
+        ("fee_changes", "forwards", "flow_history", "lifetime_aggregates", "splice_costs"), ("id",)
+    ),
+    **dict.fromkeys(
+        ("mempool_fee_history", "peer_connection_history", "rebalance_costs", "rebalance_history"),
         ("id",),
     ),
 }
