@@ -39,7 +39,10 @@ class DiskExportFile:
             self._folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             _drop_draft(self._draft, self._folder)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file = os.open(self._draft, flags, 0o600, dir_fd=self._folder)
+            try:
+                self._file = os.open(self._draft, flags, 0o600, dir_fd=self._folder)
+            except FileExistsError as error:
+                raise BadPath(f"{target}.part is no plain file; move it away") from error
         return str(target)
 
     @property
@@ -124,8 +127,8 @@ def _inside(home: Path, path: str, ending: str) -> Path:
         raise BadPath(f"{target} lies outside of the node's directory {root}")
     if not target.name.endswith(ending) or target.name == ending:
         raise BadPath(f"the name of the file must end with {ending}")
-    if not folder.is_dir():
-        raise BadPath(f"{folder} is no folder")
+    if not target.name.isprintable() or not folder.is_dir():
+        raise BadPath(f"{path} cannot be used")
     if os.path.lexists(target):
         raise BadPath(f"{target} is there already; nothing is overwritten")
     return target

@@ -63,7 +63,7 @@ def test_a_draft_of_an_earlier_run_is_replaced(home: Path, file: DiskExportFile)
 def test_a_draft_that_is_no_plain_file_is_left_alone(home: Path, file: DiskExportFile) -> None:
     (home / "victim").write_text("keep")
     (home / "a.csv.part").symlink_to(home / "victim")
-    with pytest.raises(BadPath, match="is there already"):
+    with pytest.raises(BadPath, match="part is no plain file"):
         file.begin("a.csv", ".csv")
     assert (home / "victim").read_text() == "keep"
 

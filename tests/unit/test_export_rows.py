@@ -224,7 +224,8 @@ ACCOUNTS = st.one_of(
     st.text(max_size=20),
     st.sampled_from(
         ["assets:wallet", f"assets:channel:{A}", f"assets:channel:{B}",
-         "expenses:other-rebalance:1x2x3", "income:routing:1x2x3", "x", "", ":", "assets", "assets:", "assets:a b", "assets:a-b"]
+         "expenses:other-rebalance:1x2x3", "income:routing:1x2x3",
+         "x", "", ":", "assets", "assets:", "assets:a b", "assets:a-b"]
     ),
 )  # fmt: skip
 
