@@ -129,12 +129,16 @@ class ImportTaking:
     # -- taking -------------------------------------------------------------------------------
 
     def _take_policies(self, wanted: PolicyPlan) -> Work[None]:
-        self._known["policies"] = wanted.already_known
+        self._known["policies"] = len(wanted.already_known)
         self._taken["policies"] = len(wanted.edits)
+        if not self._dry_run:
+            self._store.save_policies(wanted.already_known, done=True)
         for batch in _batches(wanted.edits, MOST_EDITS):
             if not self._dry_run:
+                peer_ids = [edit.peer_id for edit in batch]
+                self._store.save_policies(peer_ids, done=False)
                 yield Ask(POLICIES, SetPolicies, {"edits": batch, "batch": True})
-                self._store.save_policies([edit.peer_id for edit in batch])
+                self._store.save_policies(peer_ids, done=True)
 
     def _take_entries(self, ledger: LedgerPlan) -> Work[None]:
         self._taken.update(ledger.taken)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from cl_revenue_ops.ports.stores import Store
@@ -32,10 +32,10 @@ class ImportStore(Store, Protocol):
         self, after: int, limit: int, from_s: float, until_s: float | None
     ) -> ImportedFeePage: ...
 
-    def save_policies(self, peer_ids: Sequence[str]) -> None:
-        """Remember that the policies of these peers were imported."""
+    def save_policies(self, peer_ids: Sequence[str], *, done: bool) -> None:
+        """Remember that the policies of these peers are being imported, or that they were."""
         ...
 
-    def policies(self) -> frozenset[str]:
-        """The peers whose policy was imported once."""
+    def policies(self) -> Mapping[str, bool]:
+        """The peers whose policy was to be imported once, and whether that is known to be done."""
         ...

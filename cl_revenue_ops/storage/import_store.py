@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cl_revenue_ops.storage.repository import Repository
 from messages.exchange import ImportedChannel, ImportedFee, ImportedFeePage
@@ -67,19 +67,18 @@ class SqliteImportStore(Repository):
         )
         return ImportedFeePage(rows, rows[-1][0] if rows else after, len(rows) < limit)
 
-    def save_policies(self, peer_ids: Sequence[str]) -> None:
+    def save_policies(self, peer_ids: Sequence[str], *, done: bool) -> None:
         """See ports.import_store.ImportStore."""
         with self._writing(durable=True) as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO imported_policy VALUES (?)", [(p,) for p in peer_ids]
+                "REPLACE INTO imported_policy VALUES (?, ?)", [(p, int(done)) for p in peer_ids]
             )
 
-    def policies(self) -> frozenset[str]:
+    def policies(self) -> Mapping[str, bool]:
         """See ports.import_store.ImportStore."""
         with self._reading() as connection:
-            return frozenset(
-                p for (p,) in connection.execute("SELECT peer_id FROM imported_policy")
-            )
+            found = connection.execute("SELECT peer_id, done FROM imported_policy")
+            return {peer_id: bool(done) for peer_id, done in found}
 
 
 def _added(

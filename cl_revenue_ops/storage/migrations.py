@@ -184,7 +184,7 @@ _IMPORTED = (
         by_hand INTEGER NOT NULL,
         reason TEXT NOT NULL,
         UNIQUE (scid, at_s, earlier_id))""",
-    "CREATE TABLE imported_policy (peer_id TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE imported_policy (peer_id TEXT PRIMARY KEY, done INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 MIGRATIONS: tuple[Migration, ...] = (

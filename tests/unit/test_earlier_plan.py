@@ -313,7 +313,8 @@ def test_rows_that_make_no_sense_are_counted_and_left(table: str, row: dict[str,
 
 
 def test_nothing_earned_and_nothing_paid_is_no_fault() -> None:
-    rows = {"forwards": [forward(FIRST - 1, 0)], "channel_costs": [{**COSTS["channel_costs"][0], "open_cost_sats": 0, "opened_at": None}]}  # fmt: skip
+    free = {**COSTS["channel_costs"][0], "open_cost_sats": 0, "opened_at": None}
+    rows = {"forwards": [forward(FIRST - 1, 0)], "channel_costs": [free]}
     findings = found(**rows)
     assert not findings.misread and plan.plan(findings, ours()).entries == ()
 
@@ -326,9 +327,9 @@ def policy(**fields: Any) -> dict[str, Any]:
 
 
 def planned(
-    *rows: dict[str, Any], ours: tuple[str, ...] = (), imported: tuple[str, ...] = ()
+    *rows: dict[str, Any], ours: tuple[str, ...] = (), imported: dict[str, bool] | None = None
 ) -> Any:
-    return policies.plan(rows, ours, imported, NOW_S)
+    return policies.plan(rows, ours, imported or {}, NOW_S)
 
 
 def test_a_policy_is_read_with_all_it_has() -> None:
@@ -369,8 +370,11 @@ def test_a_policy_that_is_not_taken_is_told(row: dict[str, Any], why: str) -> No
 def test_ours_stay_and_what_was_imported_is_known() -> None:
     assert planned(policy(), ours=(PEER,)).edits == ()
     assert "stays" in planned(policy(), ours=(PEER,)).notes[0]
-    known = planned(policy(), ours=(PEER,), imported=(PEER,))
-    assert (known.edits, known.already_known, known.notes) == ((), 1, ())
+    for mine, done in ((PEER,), True), ((), True), ((PEER,), False):
+        known = planned(policy(), ours=mine, imported={PEER: done})
+        assert (known.edits, known.already_known, known.notes) == ((), (PEER,), ())
+    begun = planned(policy(), imported={PEER: False})
+    assert len(begun.edits) == 1, "it was about to be set, and was not"
     assert len(planned(policy(), policy(peer_id=OTHER), ours=(PEER,)).edits) == 1
 
 

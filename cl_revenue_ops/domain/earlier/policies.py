@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from cl_revenue_ops.config import echo
@@ -24,26 +24,31 @@ _NAMES = (
 
 
 class PolicyPlan(NamedTuple):
-    """What is to be set, how many were imported before, and a line for each that is not taken."""
+    """What is to be set, whose were imported before, and a line for each that is not taken."""
 
     edits: tuple[PolicyEdit, ...]
-    already_known: int
+    already_known: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def plan(
-    rows: Iterable[Row], ours: Collection[str], imported: Collection[str], now_s: float
+    rows: Iterable[Row], ours: Collection[str], imported: Mapping[str, bool], now_s: float
 ) -> PolicyPlan:
-    """`ours` are the peers with a policy here, `imported` those whose policy was taken before."""
+    """`ours` are the peers with a policy here.
+
+    `imported` are those whose policy an import before was about to set, and whether it is known
+    that it did: where that is not known and there is one, it did.
+    """
     taken: list[PolicyEdit] = []
     notes: list[str] = []
-    known = expired = empty = 0
+    known: list[str] = []
+    expired = empty = 0
     for row in rows:
         peer_id = values.node_id(row["peer_id"])
         if peer_id is None:
             notes.append(f"peer_policies: {echo(row['peer_id'])} is no node id; left out")
-        elif peer_id in imported:
-            known += 1
+        elif imported.get(peer_id, False) or (peer_id in imported and peer_id in ours):
+            known.append(peer_id)
         elif peer_id in ours:
             notes.append(f"peer_policies: {peer_id} has a policy here already, which stays")
         elif (end_s := values.whole(row.get("expires_at")) or 0) and end_s <= now_s:
@@ -57,7 +62,7 @@ def plan(
         notes.append(f"peer_policies: {expired} had expired and were left out")
     if empty:
         notes.append(f"peer_policies: {empty} say nothing but the defaults and were left out")
-    return PolicyPlan(tuple(taken), known, tuple(notes))
+    return PolicyPlan(tuple(taken), tuple(known), tuple(notes))
 
 
 def _edit(peer_id: str, row: Row, end_s: int, now_s: float) -> tuple[PolicyEdit | None, str | None]:
