@@ -12,8 +12,7 @@ from cl_revenue_ops.domain.export import journal, tables
 from cl_revenue_ops.domain.export.beancount import BeancountWriter
 from cl_revenue_ops.domain.export.cells import iso
 from cl_revenue_ops.domain.export.tables import CsvWriter, JsonWriter, PostingsWriter, Record
-from cl_revenue_ops.ports import PortError
-from cl_revenue_ops.ports.export import BadPath, ExportFile
+from cl_revenue_ops.ports import BadPath, ExportFile, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.books import EntryPage, ReadEntries

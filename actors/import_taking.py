@@ -14,8 +14,7 @@ from cl_revenue_ops.domain.earlier.policies import PolicyPlan
 from cl_revenue_ops.domain.earlier.values import DAY_S
 from cl_revenue_ops.domain.export.cells import iso
 from cl_revenue_ops.domain.policy.edits import MOST_EDITS
-from cl_revenue_ops.ports.earlier import EarlierFile, EarlierSurvey
-from cl_revenue_ops.ports.import_store import ImportStore
+from cl_revenue_ops.ports import EarlierFile, EarlierSurvey, ImportStore
 from messages.books import BookEntries, Books, Entry, EntryPage, ReadBooks, ReadEntries
 from messages.channels import ChannelSnapshot
 from messages.exchange import GoOn, ImportedChannel
@@ -190,9 +189,9 @@ class ImportTaking:
         found, taken, known = self._found, self._taken, self._known
         left = dict(shape.left_out)
         if found.settings:
-            left[schema.CONFIG] = f"{len(found.settings)} rows: shown, never applied"
+            left[schema.CONFIG] = f"{schema.counted(len(found.settings))}: shown, never applied"
         misread = tuple(
-            f"{table}: {count} rows make no sense and were left out"
+            f"{table}: {schema.counted(count)} that could not be understood, left out"
             for table, count in sorted(found.misread.items())
             if count
         )

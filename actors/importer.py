@@ -7,10 +7,7 @@ from actors.dialogue import Dialogue, Refused, Steps
 from actors.import_taking import ImportTaking
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.identity import Identity
-from cl_revenue_ops.ports import PortError
-from cl_revenue_ops.ports.earlier import EarlierFile
-from cl_revenue_ops.ports.export import BadPath
-from cl_revenue_ops.ports.import_store import ImportStore
+from cl_revenue_ops.ports import BadPath, EarlierFile, ImportStore, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.channels import ChannelSnapshot

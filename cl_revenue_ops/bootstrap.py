@@ -15,9 +15,12 @@ from cl_revenue_ops.ports import (
     CareStore,
     ChannelStore,
     Clock,
+    EarlierFile,
+    ExportFile,
     FeeStore,
     FlowStore,
     ForwardStore,
+    ImportStore,
     Lease,
     LedgerStore,
     Log,
@@ -25,9 +28,6 @@ from cl_revenue_ops.ports import (
     PolicyStore,
     SettingsStore,
 )
-from cl_revenue_ops.ports.earlier import EarlierFile
-from cl_revenue_ops.ports.export import ExportFile
-from cl_revenue_ops.ports.import_store import ImportStore
 from cl_revenue_ops.runtime.actor import Context, MailboxActor
 from cl_revenue_ops.runtime.board import Board
 from cl_revenue_ops.runtime.clock import VirtualClock

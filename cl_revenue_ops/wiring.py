@@ -14,9 +14,7 @@ from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
 from cl_revenue_ops.gate import WriteGate
-from cl_revenue_ops.ports import Boss, Calls, Lease, Log, Node
-from cl_revenue_ops.ports.earlier import EarlierFile
-from cl_revenue_ops.ports.export import ExportFile
+from cl_revenue_ops.ports import Boss, Calls, EarlierFile, ExportFile, Lease, Log, Node
 from cl_revenue_ops.settings_view import SettingsView
 
 if TYPE_CHECKING:

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cl_revenue_ops.ports import Lease, Unavailable
-from cl_revenue_ops.ports.earlier import EarlierSurvey, EarlierTable
-from cl_revenue_ops.ports.export import BadPath
+from cl_revenue_ops.ports import BadPath, EarlierSurvey, EarlierTable, Lease, Unavailable
 from cl_revenue_ops.storage.errors import as_port_error
 from cl_revenue_ops.storage.inspection import APPLICATION_ID, beside, has_log
 
@@ -31,7 +29,7 @@ _MANY = frozenset(
 
 
 class SqliteEarlierFile:
-    """Implements ports.earlier.EarlierFile.
+    """Implements ports.EarlierFile.
 
     Without a log the file is opened as immutable: no lock, no log, no shared memory comes to lie
     beside it. With one, file and log are copied into the node's directory, and the copy is read.
@@ -46,7 +44,7 @@ class SqliteEarlierFile:
         self._stamps: tuple[object, ...] = ()
 
     def open(self, path: str) -> EarlierSurvey:
-        """See ports.earlier.EarlierFile."""
+        """See ports.EarlierFile."""
         self.close()
         with self._working("read the earlier database", _OPEN_DEADLINE_S, path):
             self._path = path_ = _plain_file(self._home, path)
@@ -58,14 +56,14 @@ class SqliteEarlierFile:
         return EarlierSurvey(str(path_), fingerprint, tables)
 
     def begin(self, table: str, columns: Sequence[str]) -> None:
-        """See ports.earlier.EarlierFile."""
+        """See ports.EarlierFile."""
         assert self._connection is not None
         with self._working("read the earlier database", _READ_DEADLINE_S, str(self._path)):
             names = ", ".join(map(_quoted, columns))
             self._cursor = self._connection.execute(f"SELECT {names} FROM {_quoted(table)}")
 
     def page(self, limit: int) -> tuple[tuple[object, ...], ...]:
-        """See ports.earlier.EarlierFile."""
+        """See ports.EarlierFile."""
         assert self._cursor is not None
         with self._working("read the earlier database", _READ_DEADLINE_S, str(self._path)):
             rows = tuple(self._cursor.fetchmany(limit))
@@ -73,7 +71,7 @@ class SqliteEarlierFile:
         return rows
 
     def close(self) -> None:
-        """See ports.earlier.EarlierFile."""
+        """See ports.EarlierFile."""
         self._cursor = None
         if self._connection is not None:
             with suppress(sqlite3.Error):

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cl_revenue_ops.ports import Lease, Unavailable
-from cl_revenue_ops.ports.export import BadPath
+from cl_revenue_ops.ports import BadPath, Lease, Unavailable
 
 _WRITE_DEADLINE_S = 60.0
 _PUBLISH_DEADLINE_S = 600.0  # gigabytes may have to reach a slow disk
@@ -17,7 +16,7 @@ _BUFFER_BYTES = 1 << 20
 
 
 class DiskExportFile:
-    """Implements ports.export.ExportFile.
+    """Implements ports.ExportFile.
 
     The folder is held open, so that a link put in its place later changes nothing.
     """
@@ -31,7 +30,7 @@ class DiskExportFile:
         self._waiting = bytearray()
 
     def begin(self, path: str, ending: str) -> str:
-        """See ports.export.ExportFile."""
+        """See ports.ExportFile."""
         self.discard()
         target = _inside(self._home, path, ending)
         with self._working("make the file", _WRITE_DEADLINE_S, target):
@@ -50,14 +49,14 @@ class DiskExportFile:
         return f"{self._target.name}.part"
 
     def write(self, text: str) -> None:
-        """See ports.export.ExportFile."""
+        """See ports.ExportFile."""
         self._waiting += text.encode()
         if len(self._waiting) >= _BUFFER_BYTES:
             with self._working("write the file", _WRITE_DEADLINE_S, self._target):
                 self._flush()
 
     def publish(self) -> int:
-        """See ports.export.ExportFile."""
+        """See ports.ExportFile."""
         assert self._file is not None and self._folder is not None
         with self._working("write the file", _PUBLISH_DEADLINE_S, self._target):
             self._flush()
@@ -77,7 +76,7 @@ class DiskExportFile:
         return size
 
     def discard(self) -> None:
-        """See ports.export.ExportFile."""
+        """See ports.ExportFile."""
         if self._file is not None and self._folder is not None:
             with suppress(OSError):
                 # Where a successor made its own draft meanwhile, that one is left alone.

@@ -17,10 +17,10 @@ _NO_END_S = float(1 << 62)
 
 
 class SqliteImportStore(Repository):
-    """Implements ports.import_store.ImportStore. Nothing is ever changed once it is there."""
+    """Implements ports.ImportStore. Nothing is ever changed once it is there."""
 
     def save_channels(self, channels: Sequence[ImportedChannel]) -> int:
-        """See ports.import_store.ImportStore."""
+        """See ports.ImportStore."""
         with self._writing(durable=True) as connection:
             return _added(
                 connection,
@@ -29,13 +29,13 @@ class SqliteImportStore(Repository):
             )
 
     def channels(self) -> tuple[ImportedChannel, ...]:
-        """See ports.import_store.ImportStore."""
+        """See ports.ImportStore."""
         with self._reading() as connection:
             found = connection.execute("SELECT * FROM imported_channel ORDER BY scid")
             return tuple(map(ImportedChannel._make, found))
 
     def save_fees(self, fees: Sequence[ImportedFee]) -> int:
-        """See ports.import_store.ImportStore."""
+        """See ports.ImportStore."""
         with self._writing(durable=True) as connection:
             return _added(
                 connection,
@@ -45,7 +45,7 @@ class SqliteImportStore(Repository):
             )
 
     def known_fees(self, fees: Sequence[ImportedFee]) -> int:
-        """See ports.import_store.ImportStore."""
+        """See ports.ImportStore."""
         with self._reading() as connection:
             return sum(
                 connection.execute(
@@ -68,14 +68,14 @@ class SqliteImportStore(Repository):
         return ImportedFeePage(rows, rows[-1][0] if rows else after, len(rows) < limit)
 
     def save_policies(self, peer_ids: Sequence[str], *, done: bool) -> None:
-        """See ports.import_store.ImportStore."""
+        """See ports.ImportStore."""
         with self._writing(durable=True) as connection:
             connection.executemany(
                 "REPLACE INTO imported_policy VALUES (?, ?)", [(p, int(done)) for p in peer_ids]
             )
 
     def policies(self) -> Mapping[str, bool]:
-        """See ports.import_store.ImportStore."""
+        """See ports.ImportStore."""
         with self._reading() as connection:
             found = connection.execute("SELECT peer_id, done FROM imported_policy")
             return {peer_id: bool(done) for peer_id, done in found}

@@ -33,7 +33,7 @@ class Teller(Accountant):
 
     def __init__(self, context: Context, **ports: Any) -> None:
         super().__init__(context, **ports)
-        self._books = SqliteLedgerStore(self._store._database, context.lease)
+        self._books = SqliteLedgerStore(self._store._database, context.lease)  # type: ignore[attr-defined]
 
     @handles(ReadBooks)
     def _books_read(self, message: ReadBooks) -> None:

@@ -125,7 +125,7 @@ def test_everything_is_taken_once(node: ExchangeHouse, tmp_path: Path) -> None:
     assert sum(totals.values()) == 0
     assert answer["config_overrides"] == ["min_fee_ppm=77"]
     assert node.call("revenue-config", ["get", "min_fee_ppm"])["value"] != 77
-    assert answer["left_out"]["config_overrides"] == "1 rows: shown, never applied"
+    assert answer["left_out"]["config_overrides"] == "1 row: shown, never applied"
     assert answer["left_out"]["pid_state"].startswith("1 row: ")
     assert (answer["unknown_columns"], answer["missing_columns"]) == ({}, {})
     assert any("its estimate of 5000 sats" in line for line in answer["not_trusted"])

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from cl_revenue_ops.domain.earlier import schema
-from cl_revenue_ops.ports import Unavailable
-from cl_revenue_ops.ports.export import BadPath
+from cl_revenue_ops.ports import BadPath, Unavailable
 from cl_revenue_ops.storage.earlier_file import SqliteEarlierFile
 from cl_revenue_ops.storage.migrations import MIGRATIONS, create
 from tests.unit.earlier_files import everything, make

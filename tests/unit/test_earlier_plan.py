@@ -190,7 +190,8 @@ def test_costs_of_a_channel_without_records_of_our_own() -> None:
 
 @pytest.mark.parametrize("what", ["opening", "closure", "splice", "rebalance", "other_rebalance"])
 def test_where_the_node_has_records_of_a_kind_they_win(what: str) -> None:
-    books = ChannelBooks(A)._replace(**{f"{what}_msat": 5})
+    spent: dict[str, Any] = {f"{what}_msat": 5}
+    books = ChannelBooks(A, **spent)
     made = plan.plan(found(**COSTS), ours(books, channel_of={"1x1x1": A}))
     kind = what.removeprefix("other_")
     assert not any(entry.key.startswith(f"import:{kind}:") for entry in made.entries)

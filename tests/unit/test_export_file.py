@@ -8,8 +8,7 @@ from unittest import mock
 
 import pytest
 
-from cl_revenue_ops.ports import StaleGeneration, Unavailable
-from cl_revenue_ops.ports.export import BadPath
+from cl_revenue_ops.ports import BadPath, StaleGeneration, Unavailable
 from cl_revenue_ops.storage.export_file import DiskExportFile
 from tests.unit.free_lease import FreeLease
 

@@ -109,7 +109,7 @@ def compare(tables: Iterable[tuple[str, tuple[str, ...], int]]) -> Shape:
     for name, (columns, rows) in found.items():
         known = COLUMNS.get(name)
         if known is None:
-            left[name] = f"{_rows(rows)}: an unknown table"
+            left[name] = f"{counted(rows)}: an unknown table"
             continue
         why = WHY_LEFT.get(name)
         extra = [column for column in columns if column not in known]
@@ -119,11 +119,11 @@ def compare(tables: Iterable[tuple[str, tuple[str, ...], int]]) -> Shape:
         if lacking:
             missing[name] = lacking
         if why is not None and rows:
-            left[name] = f"{_rows(rows)}: {why}"
+            left[name] = f"{counted(rows)}: {why}"
         elif name in NEEDED:
             needs = [column for column in NEEDED[name] if column not in columns]
             if needs:
-                left[name] = f"{_rows(rows)}: nothing can be read without {', '.join(needs)}"
+                left[name] = f"{counted(rows)}: nothing can be read without {', '.join(needs)}"
             else:
                 usable[name] = tuple(column for column in known if column in columns)
     for name in NEEDED:
@@ -132,5 +132,6 @@ def compare(tables: Iterable[tuple[str, tuple[str, ...], int]]) -> Shape:
     return Shape(usable, unknown, missing, left)
 
 
-def _rows(rows: int) -> str:
+def counted(rows: int) -> str:
+    """How many rows, in words."""
     return "1 row" if rows == 1 else f"{rows} rows"
