@@ -1,15 +1,17 @@
-"""The Accountant: owns the forward log and brings it into agreement with the node."""
+"""The Accountant: owns the log of forwards and the ledger, and holds both against the node."""
 
 from __future__ import annotations
 
-from actors.base import HouseActor, handles
+from actors.base import handles
+from actors.bookkeeping import Bookkeeping
 from actors.forward_retention import ForwardRetention
 from cl_revenue_ops.config import Config
 from cl_revenue_ops.identity import Identity
-from cl_revenue_ops.ports import ForwardStore, IngestState
+from cl_revenue_ops.ports import ForwardStore, IngestState, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Command, Refusal
 from messages.forwards import (
+    CatchUp,
     CatchUpTick,
     CatchUpWanted,
     ForgetTick,
@@ -32,7 +34,7 @@ RETRY_S = 30.0
 SILENCE_S = 120.0
 
 
-class Accountant(HouseActor):
+class Accountant(Bookkeeping):
     """Never blocks on the node: a reader fetches pages, this actor takes them in.
 
     Catch-up reads the rows created since the last time, then the rows that changed since; both
@@ -40,9 +42,10 @@ class Accountant(HouseActor):
     gives its whole list each time, which costs time and changes nothing.
     """
 
-    def __init__(self, context: Context, *, store: ForwardStore, identity: Identity) -> None:
-        super().__init__(context)
-        self._store = store
+    def __init__(
+        self, context: Context, *, store: ForwardStore, ledger: LedgerStore, identity: Identity
+    ) -> None:
+        super().__init__(context, store=store, ledger=ledger)
         self._identity = identity
         self._state: IngestState
         self._retention = ForwardRetention(context, store)
@@ -53,6 +56,8 @@ class Accountant(HouseActor):
         self._doubts = 0
         self._paged = True
         self._again = False
+        self._awaited: list[CatchUp] = []
+        self._promised: list[CatchUp] = []
         self._malformed = 0
         self._hints = 0
         self._trouble: str | None = None
@@ -61,9 +66,11 @@ class Accountant(HouseActor):
     def recover(self) -> None:
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
+        self._ledger.open(who.node_id, who.network)
         self._state = self._store.load()
         self.context.tell(self.context.address, CatchUpWanted("start"))
         self._retention.begin()
+        self.open_books()
         self._show()
 
     def configured(self, old: Config, new: Config) -> None:
@@ -114,6 +121,11 @@ class Accountant(HouseActor):
     def _wanted(self, message: CatchUpWanted) -> None:
         self._begin()
 
+    @handles(CatchUp)
+    def _catch_up(self, message: CatchUp) -> None:
+        self._awaited.append(message)
+        self._begin()
+
     @handles(CatchUpTick)
     def _tick(self, message: CatchUpTick) -> None:
         if self._open_call is not None:
@@ -126,6 +138,8 @@ class Accountant(HouseActor):
             self._again = True
             return
         self._again = False
+        # Who asks while a reading is under way is promised the next one.
+        self._promised, self._awaited = self._promised + self._awaited, []
         self._retention.catch_up_begins(self._state.log_seq)
         self._ask(ReadForwardIndexes, SILENCE_S)
 
@@ -140,6 +154,8 @@ class Accountant(HouseActor):
 
     @handles(Answer)
     def _answered(self, message: Answer) -> None:
+        if self.replied(message):
+            return
         if message.call_id != self._open_call:
             self.discard(message, "late")
         elif isinstance(message.result, ForwardIndexes):
@@ -149,12 +165,15 @@ class Accountant(HouseActor):
 
     @handles(Refusal)
     def _refused(self, message: Refusal) -> None:
-        if message.call_id == self._open_call:
+        if not self.replied(message) and message.call_id == self._open_call:
             self._fail(message.reason)
 
     def _fail(self, reason: str) -> None:
         self._open_call = None
         self._trouble = reason
+        for command in self._promised:
+            self.refuse(command, reason)
+        self._promised = []
         self.context.after(RETRY_S, CatchUpTick())
         self._show()
 
@@ -217,6 +236,9 @@ class Accountant(HouseActor):
         if not self._state.caught_up_once:
             self._state = self._store.ingest((), authoritative=True, caught_up=True)
             self.context.log.info(f"caught up with {self._state.log_seq} forwards of the node")
+        for command in self._promised:
+            self.answer(command, None)
+        self._promised = []
         self.context.after(CATCH_UP_S, CatchUpTick())
         if self._again:
             self._begin()

@@ -24,8 +24,8 @@ class Refused(Exception):
     """Thrown into the generator where a question was refused or not answered in time."""
 
 
-Steps = Generator[Ask, Any, None]
-"""Yields questions, is sent their results, and returns when all is done."""
+Steps = Generator[Ask, Any, Any]
+"""Yields questions, is sent their results, and returns when all is done, maybe with a result."""
 
 
 class Dialogue:

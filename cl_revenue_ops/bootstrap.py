@@ -9,6 +9,7 @@ from typing import Any
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity, KnownIdentity
 from cl_revenue_ops.ports import (
+    Books,
     Boss,
     BossStore,
     Calls,
@@ -74,6 +75,7 @@ class Ports:
     """Everything that the house needs from the world."""
 
     node: Callable[[Lease], Node]
+    books: Callable[[Lease], Books]
     boss: Callable[[Lease], Boss]
     export_file: Callable[[Lease], ExportFile]
     earlier_file: Callable[[Lease], EarlierFile]
@@ -193,6 +195,12 @@ class _Births:
 
         return NodeReader(context, node=self._node(context.lease))
 
+    def books_reader(self, context: Context) -> MailboxActor:
+        from actors.books_reader import BooksReader
+
+        books = self._ports.books(context.lease)
+        return BooksReader(context, node=self._node(context.lease), books=books)
+
     def channel_registry(self, context: Context) -> MailboxActor:
         from actors.channel_registry import ChannelRegistry
 
@@ -206,8 +214,12 @@ class _Births:
     def accountant(self, context: Context) -> MailboxActor:
         from actors.accountant import Accountant
 
-        store = self._stores.forwards(context.lease)
-        return Accountant(context, store=store, identity=Identity(self._known))
+        return Accountant(
+            context,
+            store=self._stores.forwards(context.lease),
+            ledger=self._stores.ledger(context.lease),
+            identity=Identity(self._known),
+        )
 
     def policy_engine(self, context: Context) -> MailboxActor:
         from actors.policy_engine import PolicyEngine
@@ -270,8 +282,9 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("settings", LOAD_BEARING, births.settings, ()),
         ("storekeeper", OPTIONAL, births.storekeeper, (ConfigChanged,)),
         ("node-reader", OPTIONAL, births.node_reader, (ConfigChanged,)),
+        ("books-reader", OPTIONAL, births.books_reader, (ConfigChanged,)),
         (CHANNEL_REGISTRY, LOAD_BEARING, births.channel_registry, (ConfigChanged,)),
-        (ACCOUNTANT, LOAD_BEARING, births.accountant, (ConfigChanged, ForwardSeen)),
+        (ACCOUNTANT, LOAD_BEARING, births.accountant, (*channels, ForwardSeen)),
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, fees),

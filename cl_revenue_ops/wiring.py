@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cl_revenue_ops.adapters.books import LightningBooks
 from cl_revenue_ops.adapters.breaker import Breakers
 from cl_revenue_ops.adapters.capabilities import Capabilities
 from cl_revenue_ops.adapters.clboss import ClBoss
@@ -14,7 +15,7 @@ from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
 from cl_revenue_ops.gate import WriteGate
-from cl_revenue_ops.ports import Boss, Calls, EarlierFile, ExportFile, Lease, Log, Node
+from cl_revenue_ops.ports import Books, Boss, Calls, EarlierFile, ExportFile, Lease, Log, Node
 from cl_revenue_ops.settings_view import SettingsView
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Wiring:
         """The house of this process."""
         ports = Ports(
             node=self._node,
+            books=self._books,
             boss=self._boss,
             export_file=self._export_file,
             earlier_file=self._earlier_file,
@@ -79,6 +81,9 @@ class Wiring:
     def _node(self, lease: Lease) -> Node:
         rpc = self._rpc(lease)
         return LightningNode(rpc, self._gate, lease, self._capabilities, self._left_out)
+
+    def _books(self, lease: Lease) -> Books:
+        return LightningBooks(self._rpc(lease), self._capabilities, self._left_out)
 
     def _boss(self, lease: Lease) -> Boss:
         rpc = self._rpc(lease)

@@ -220,6 +220,21 @@ class LedgerTick(Tick):
     """Time to read what the node moved since, and to hold the books against it."""
 
 
+@dataclass(frozen=True)
+class LedgerSilence(Tick):
+    """An answer that the Accountant waits for is overdue."""
+
+
+@dataclass(frozen=True)
+class GoOnBooking(Command):
+    """To oneself between two parts of a long piece of work: others are heard first."""
+
+
+@dataclass(frozen=True)
+class ReconcileTick(Tick):
+    """Time for the daily comparison."""
+
+
 class Entry(NamedTuple):
     """A journal entry: postings of (account, msat) that sum to zero.
 

@@ -72,6 +72,11 @@ class CatchUpTick(Tick):
 
 
 @dataclass(frozen=True)
+class CatchUp(Command):
+    """To the Accountant: read the node's list now; answered with None when that is done."""
+
+
+@dataclass(frozen=True)
 class ReadForwards(Command):
     """To the node reader: one page of listforwards by `index` ('created' or 'updated')."""
 

@@ -13,11 +13,19 @@ from cl_revenue_ops.ports import CircuitOpen, Clock, MalformedReply, NodeRefused
 
 OUTAGES_TO_OPEN = 3
 
+MOVES = "moves"
+"""The group of the node's lists of movements, and of waiting for them."""
+
+_BOOKKEEPER = "bookkeeper"
 _GROUPS = {
+    "bkpr-listaccountevents": _BOOKKEEPER,
+    "bkpr-listbalances": _BOOKKEEPER,
+    "bkpr-listincome": _BOOKKEEPER,
     "clboss-status": "clboss",
     "clboss-unmanage": "clboss",
     "getinfo": "info",
-    "listchannelmoves": "moves",
+    "listchainmoves": MOVES,
+    "listchannelmoves": MOVES,
     "listchannels": "gossip",
     "listforwards": "forwards",
     "listnodes": "gossip",

@@ -9,6 +9,7 @@ from cl_revenue_ops.ports import Clock
 
 REPROBE_AFTER_S = 3600.0
 CLBOSS_REPROBE_AFTER_S = 300.0
+BOOKKEEPER_REPROBE_AFTER_S = 300.0
 BALANCE_REPROBE_AFTER_S = 86_400.0
 
 _NOT_OFFERED_CODES = (-32601, -32602)
@@ -25,6 +26,8 @@ class Feature(Enum):
     FORWARD_PAGES = "listforwards by index, start and limit (v23.11)"
     FORWARD_WAIT = "wait for forwards (v23.11)"
     CHANNEL_MOVES = "listchannelmoves (v25.09)"
+    CHAIN_MOVES = "listchainmoves (v25.09)"
+    BOOKKEEPER = "the commands of bookkeeper"
     REPLY_FILTER = "the filter member of a request (v22.11)"
     CLBOSS = "the commands of CLBoss"
     CLBOSS_BALANCE = "the tag balance of clboss-unmanage (CLBoss 0.13A)"
@@ -32,6 +35,7 @@ class Feature(Enum):
 
 # What comes and goes with another plugin is asked again at a pace of its own.
 _REPROBE_S = {
+    Feature.BOOKKEEPER: BOOKKEEPER_REPROBE_AFTER_S,
     Feature.CLBOSS: CLBOSS_REPROBE_AFTER_S,
     Feature.CLBOSS_BALANCE: BALANCE_REPROBE_AFTER_S,
 }
@@ -41,8 +45,8 @@ class Capabilities:
     """Features of the one node, shared by all actors and safe from any thread.
 
     A feature counts as offered until the node refuses it. A refusal holds for `REPROBE_AFTER_S`
-    (of CLBoss: 300 s, of its tag balance: a day) or until `forget`, because the node may have been
-    upgraded meanwhile.
+    (of CLBoss and bookkeeper: 300 s, of the tag balance of CLBoss: a day) or until `forget`,
+    because the node may have been upgraded meanwhile.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, TypeVar
 
+from cl_revenue_ops.adapters.asking import Asker, rows_of
 from cl_revenue_ops.adapters.capabilities import Capabilities, Feature, not_offered
+from cl_revenue_ops.adapters.moves import CHANNEL_MOVES, MoveLists
 from cl_revenue_ops.adapters.parse import (
     parse_channel,
     parse_fee_set,
@@ -14,25 +15,22 @@ from cl_revenue_ops.adapters.parse import (
     parse_forward,
     parse_gossip_channel,
     parse_info,
-    parse_own_move,
     parse_plugin,
     parse_slots,
 )
+from cl_revenue_ops.adapters.parse_books import parse_own_move
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.adapters.validate import parse_channel_id, parse_count, parse_pubkey, parse_time
 from cl_revenue_ops.gate import PAUSES, WriteGate
 from cl_revenue_ops.ports import (
     ChannelReading,
-    CircuitOpen,
     FeeSet,
     GossipChannel,
     Lease,
     MalformedReply,
     NodeInfo,
     NodeRefused,
-    TimedOut,
-    Unavailable,
     WriteRefused,
 )
 from messages.forwards import ForwardIndexes, ForwardPage
@@ -40,7 +38,6 @@ from messages.moves import OwnMovePage
 
 _INDEXES = ("created", "updated")
 _U32_LIMIT = 1 << 32
-_BAD_REQUEST = -32600
 _DUAL_OPENING = "DUALOPEND_OPEN_"
 # How lightningd tags what an own payment or one to us moved; forwards are "routed".
 _OWN = "invoice"
@@ -67,8 +64,6 @@ _GOSSIP_FILTER = {
     ]
 }
 
-_Row = TypeVar("_Row")
-
 
 class LightningNode:
     """lightningd as one incarnation may use it; `ports.Node` states deadlines and errors.
@@ -84,15 +79,15 @@ class LightningNode:
         capabilities: Capabilities,
         left_out: Tally,
     ) -> None:
-        self._rpc = rpc
+        self._asker = Asker(rpc, capabilities, left_out)
+        self._moves = MoveLists(self._asker, capabilities)
         self._gate = gate
         self._lease = lease
         self._capabilities = capabilities
-        self._left_out = left_out
 
     def info(self) -> NodeInfo:
         """Who the node is and how it stands; the gate is closed while it is out of sync."""
-        info = parse_info(self._ask("getinfo"))
+        info = parse_info(self._asker.ask("getinfo"))
         if info is None:
             raise MalformedReply("getinfo: a field is missing or wrong")
         if info.sync_warning is None:
@@ -106,16 +101,16 @@ class LightningNode:
 
         Any other entry without a channel_id is malformed.
         """
-        reply = self._ask("listpeerchannels", {} if peer_id is None else {"id": peer_id})
-        rows = _rows("listpeerchannels", reply, "channels")
+        reply = self._asker.ask("listpeerchannels", {} if peer_id is None else {"id": peer_id})
+        rows = rows_of("listpeerchannels", reply, "channels")
         born = [row for row in rows if not _unborn(row)]
-        facts = tuple(self._parsed("listpeerchannels", born, parse_channel))
+        facts = tuple(self._asker.parsed("listpeerchannels", born, parse_channel))
         return ChannelReading(facts, len(born) - len(facts))
 
     def slots(self) -> Mapping[str, int]:
         """Outgoing HTLCs in flight by channel_id, with the rest of the reply filtered away."""
-        reply = self._ask_filtered("listpeerchannels", {}, _SLOTS_FILTER)
-        rows = _rows("listpeerchannels", reply, "channels")
+        reply = self._asker.ask_filtered("listpeerchannels", {}, _SLOTS_FILTER)
+        rows = rows_of("listpeerchannels", reply, "channels")
         # Entries are not counted as left out here: `channels` reads and counts the same ones.
         return dict(parsed for parsed in map(parse_slots, rows) if parsed is not None)
 
@@ -123,9 +118,9 @@ class LightningNode:
         """What gossip shows of the public channels that lead into `peer_id`."""
         if parse_pubkey(peer_id) is None:
             raise ValueError(f"not a node id: {peer_id!r}")
-        reply = self._ask_filtered("listchannels", {"destination": peer_id}, _GOSSIP_FILTER)
-        rows = _rows("listchannels", reply, "channels")
-        return tuple(self._parsed("listchannels", rows, parse_gossip_channel))
+        reply = self._asker.ask_filtered("listchannels", {"destination": peer_id}, _GOSSIP_FILTER)
+        rows = rows_of("listchannels", reply, "channels")
+        return tuple(self._asker.parsed("listchannels", rows, parse_gossip_channel))
 
     def feerate_sat_per_vb(self) -> float | None:
         """The estimate for the smallest number of blocks from 6 to 24, unsmoothed.
@@ -133,19 +128,19 @@ class LightningNode:
         Fewer blocks cost what the most impatient pay, more say nothing of today's mempool; the
         node's own smoothing would show a spike late.
         """
-        reply = self._ask("feerates", {"style": "perkb"})
+        reply = self._asker.ask("feerates", {"style": "perkb"})
         table = reply.get("perkb")
         if not isinstance(table, dict):
             raise MalformedReply("feerates: no object 'perkb' in the answer")
-        rows = _rows("feerates", table, "estimates") if table.get("estimates") is not None else []
-        estimates = self._parsed("feerates", rows, parse_feerate_estimate)
+        rows = rows_of("feerates", table, "estimates") if table.get("estimates") is not None else []
+        estimates = self._asker.parsed("feerates", rows, parse_feerate_estimate)
         soon = [row for row in estimates if _SOON_BLOCKS <= row[0] <= _LATE_BLOCKS]
         return min(soon)[1] / _PERKB_PER_SAT_VB if soon else None
 
     def fee_writers(self) -> tuple[str, ...]:
         """CLBoss and cl-hive, as far as lightningd lists them as active, by their file names."""
-        reply = self._ask("plugin", {"subcommand": "list"})
-        listed = self._parsed("plugin", _rows("plugin", reply, "plugins"), parse_plugin)
+        reply = self._asker.ask("plugin", {"subcommand": "list"})
+        listed = self._asker.parsed("plugin", rows_of("plugin", reply, "plugins"), parse_plugin)
         active = {plugin.name for plugin in listed if plugin.active}
         return tuple(shown for name, shown in _FEE_WRITERS.items() if name in active)
 
@@ -155,7 +150,7 @@ class LightningNode:
         if not all(self._capabilities.worth_trying(feature) for feature in features):
             return ForwardIndexes(None, None)
         try:
-            created, updated = (self._newest_index("forwards", name) for name in _INDEXES)
+            created, updated = (self._asker.newest_index("forwards", name) for name in _INDEXES)
         except NodeRefused as refusal:
             if not not_offered(refusal.code):
                 raise
@@ -179,27 +174,20 @@ class LightningNode:
 
     def own_moves(self, before: int | None, limit: int) -> OwnMovePage | None:
         """The rows tagged `invoice` of one page of listchannelmoves; None where it is missing."""
-        if not self._capabilities.worth_trying(Feature.CHANNEL_MOVES):
-            return None
-        try:
-            if before is None:
-                before = 1 + self._newest_index("channelmoves", "created")
-            page = self._move_page(max(1, before - limit), before)
-        except NodeRefused as refusal:
-            if not not_offered(refusal.code):
-                raise
-            self._capabilities.missing(Feature.CHANNEL_MOVES)
-            return None
-        self._capabilities.found(Feature.CHANNEL_MOVES)
-        return page
-
-    def _move_page(self, start: int, before: int) -> OwnMovePage:
+        if before is None:
+            newest = self._moves.newest(CHANNEL_MOVES)
+            if newest is None:
+                return None
+            before = 1 + newest
+        start = max(1, before - limit)
         if before <= start:
             return OwnMovePage((), start, None, None)
-        params = {"index": "created", "start": start, "limit": before - start}
-        rows = _rows("listchannelmoves", self._ask("listchannelmoves", params), "channelmoves")
+        rows = self._moves.rows(CHANNEL_MOVES, start, before - start)
+        return None if rows is None else self._own_page(rows, start)
+
+    def _own_page(self, rows: Sequence[object], start: int) -> OwnMovePage:
         own = [row for row in rows if not isinstance(row, dict) or row.get("primary_tag") == _OWN]
-        moves = self._parsed("listchannelmoves", own, parse_own_move)
+        moves = self._asker.parsed(CHANNEL_MOVES.method, own, parse_own_move)
         stamps = (parse_time(row.get("timestamp")) for row in rows if isinstance(row, dict))
         times = [at_s for at_s in stamps if at_s is not None]
         oldest_s, newest_s = (times[0], max(times)) if times else (None, None)
@@ -228,8 +216,8 @@ class LightningNode:
                 held.enter_context(self._lease.effect())
                 self._check_gate(though_paused)
 
-            reply = self._ask("setchannel", params, before_send=last_look)
-        if [parse_fee_set(entry) for entry in _rows("setchannel", reply, "channels")] != [wanted]:
+            reply = self._asker.ask("setchannel", params, before_send=last_look)
+        if [parse_fee_set(entry) for entry in rows_of("setchannel", reply, "channels")] != [wanted]:
             raise MalformedReply("setchannel: the node does not confirm the fee that was asked for")
         return wanted
 
@@ -238,23 +226,18 @@ class LightningNode:
         if reason is not None:
             raise WriteRefused(reason)
 
-    def _newest_index(self, subsystem: str, name: str) -> int:
-        params = {"subsystem": subsystem, "indexname": name, "nextvalue": 0}
-        newest = parse_count(self._ask("wait", params).get(name))
-        if newest is None:
-            raise MalformedReply(f"wait: no '{name}' index in the answer")
-        return newest
-
     def _forward_page(self, index: str, start: int, limit: int) -> ForwardPage | None:
         """None when the node turns out to be unable to page."""
         try:
-            reply = self._ask("listforwards", {"index": index, "start": start, "limit": limit})
+            reply = self._asker.ask(
+                "listforwards", {"index": index, "start": start, "limit": limit}
+            )
         except NodeRefused as refusal:
             if not not_offered(refusal.code):
                 raise
             self._capabilities.missing(Feature.FORWARD_PAGES)
             return None
-        rows = _rows("listforwards", reply, "forwards")
+        rows = rows_of("listforwards", reply, "forwards")
         if not _has_indexes(rows):
             self._capabilities.missing(Feature.FORWARD_PAGES)
             return None
@@ -263,63 +246,13 @@ class LightningNode:
         last = len(rows) < limit
         if next_start <= start and not last:
             raise MalformedReply(f"listforwards: the {index} index does not grow beyond {start}")
-        forwards = self._parsed("listforwards", rows, parse_forward)
+        forwards = self._asker.parsed("listforwards", rows, parse_forward)
         return ForwardPage(tuple(forwards), max(start, next_start), last, len(rows) - len(forwards))
 
     def _all_forwards(self, start: int) -> ForwardPage:
-        rows = _rows("listforwards", self._ask("listforwards"), "forwards")
-        forwards = self._parsed("listforwards", rows, parse_forward)
+        rows = rows_of("listforwards", self._asker.ask("listforwards"), "forwards")
+        forwards = self._asker.parsed("listforwards", rows, parse_forward)
         return ForwardPage(tuple(forwards), start, True, len(rows) - len(forwards))
-
-    def _parsed(
-        self, method: str, rows: Sequence[object], parser: Callable[[object], _Row | None]
-    ) -> list[_Row]:
-        parsed = [value for value in map(parser, rows) if value is not None]
-        self._left_out.add(method, len(rows) - len(parsed))
-        return parsed
-
-    def _ask_filtered(
-        self, method: str, params: Mapping[str, object], reply_filter: Mapping[str, object]
-    ) -> dict[str, Any]:
-        """Ask for a part of the reply; a node that ignores or refuses the filter sends it all."""
-        if not self._capabilities.worth_trying(Feature.REPLY_FILTER):
-            return self._ask(method, params)
-        try:
-            reply = self._ask(method, params, reply_filter=reply_filter)
-        except NodeRefused as refusal:
-            if not (not_offered(refusal.code) or refusal.code == _BAD_REQUEST):
-                raise
-            reply = self._ask(method, params)
-            self._capabilities.missing(Feature.REPLY_FILTER)
-        else:
-            self._capabilities.found(Feature.REPLY_FILTER)
-        return reply
-
-    def _ask(
-        self,
-        method: str,
-        params: Mapping[str, object] | None = None,
-        *,
-        reply_filter: Mapping[str, object] | None = None,
-        before_send: Callable[[], None] | None = None,
-    ) -> dict[str, Any]:
-        try:
-            return self._rpc.call(
-                method, params, reply_filter=reply_filter, before_send=before_send
-            )
-        except (CircuitOpen, TimedOut):
-            raise
-        except Unavailable:
-            # Nobody listens on the socket: what comes back may be another version.
-            self._capabilities.forget()
-            raise
-
-
-def _rows(method: str, reply: Mapping[str, object], key: str) -> list[object]:
-    rows = reply.get(key)
-    if not isinstance(rows, list):
-        raise MalformedReply(f"{method}: no list '{key}' in the answer")
-    return rows
 
 
 def _unborn(row: object) -> bool:

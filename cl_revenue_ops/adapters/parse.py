@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from cl_revenue_ops.adapters.fields import (
+    WrongField,
+    as_bool,
+    as_dict,
+    as_list,
+    as_text,
+    field,
+    optional,
+    said,
+)
 from cl_revenue_ops.adapters.validate import (
     COUNT_LIMIT,
     ascii_line,
     parse_channel_id,
     parse_count,
-    parse_hash,
     parse_msat,
     parse_msat_bound,
     parse_pubkey,
@@ -26,7 +35,6 @@ from cl_revenue_ops.adapters.validate import (
 from cl_revenue_ops.ports import FeeSet, GossipChannel, NodeInfo
 from messages.channels import ChannelFact, Policy
 from messages.forwards import SETTLED, STATUSES, Forward
-from messages.moves import OwnMove
 
 SLOTS_LIMIT = 483
 """The most HTLCs that one side of a channel may offer (BOLT 2)."""
@@ -34,18 +42,12 @@ SLOTS_LIMIT = 483
 _U32_LIMIT = 1 << 32
 _SYNC_WARNINGS = ("warning_bitcoind_sync", "warning_lightningd_sync")
 
-_Value = TypeVar("_Value")
-
 
 class ListedPlugin(NamedTuple):
     """A plugin as lightningd lists it; `name` is that of its file, without folder and ending."""
 
     name: str
     active: bool
-
-
-class _WrongField(Exception):
-    """A field is there but not what its name promises; never leaves this module."""
 
 
 def parse_forward(row: object) -> Forward | None:
@@ -59,7 +61,7 @@ def parse_forward(row: object) -> Forward | None:
         return None
     try:
         return _forward(row.get)
-    except _WrongField:
+    except WrongField:
         return None
 
 
@@ -72,19 +74,19 @@ def _forward(get: Callable[[str], Any]) -> Forward:
     if type(in_msat) is not int or not 0 <= in_msat < COUNT_LIMIT:
         in_msat = parse_msat(in_msat)
     if in_scid is None or in_msat is None or received_at_s is None or status not in STATUSES:
-        raise _WrongField
+        raise WrongField
     if type(in_htlc_id) is not int or not 0 <= in_htlc_id < COUNT_LIMIT:
-        raise _WrongField
+        raise WrongField
     if out_scid is not None:
         out_scid = parse_scid(out_scid)
         if out_scid is None:
-            raise _WrongField
+            raise WrongField
     if out_msat is not None or fee_msat is not None:
         out_msat, fee_msat = parse_msat(out_msat), parse_msat(fee_msat)
         if out_msat is None or fee_msat is None or out_msat + fee_msat != in_msat:
-            raise _WrongField
+            raise WrongField
     if status == SETTLED and (out_scid is None or out_msat is None):
-        raise _WrongField
+        raise WrongField
     return Forward(
         in_scid,
         in_htlc_id,
@@ -94,10 +96,10 @@ def _forward(get: Callable[[str], Any]) -> Forward:
         fee_msat,
         status,
         received_at_s,
-        _said(get("resolved_time"), parse_time),
-        _said(get("failcode"), parse_count),
-        _said(get("created_index"), parse_count),
-        _said(get("updated_index"), parse_count),
+        said(get("resolved_time"), parse_time),
+        said(get("failcode"), parse_count),
+        said(get("created_index"), parse_count),
+        said(get("updated_index"), parse_count),
     )
 
 
@@ -112,67 +114,44 @@ def parse_channel(row: object) -> ChannelFact | None:
         return None
     try:
         return _channel(row)
-    except _WrongField:
+    except WrongField:
         return None
 
 
 def _channel(row: dict[str, Any]) -> ChannelFact:
-    alias = _optional(row, "alias", _as_dict) or {}
-    updates = _optional(row, "updates", _as_dict) or {}
-    htlcs = _optional(row, "htlcs", _as_list) or []
-    connected = _field(row, "peer_connected", _as_bool, False)
-    slots = min(SLOTS_LIMIT, _field(row, "max_accepted_htlcs", parse_count, SLOTS_LIMIT))
+    alias = optional(row, "alias", as_dict) or {}
+    updates = optional(row, "updates", as_dict) or {}
+    htlcs = optional(row, "htlcs", as_list) or []
+    connected = field(row, "peer_connected", as_bool, False)
+    slots = min(SLOTS_LIMIT, field(row, "max_accepted_htlcs", parse_count, SLOTS_LIMIT))
     return ChannelFact(
-        channel_id=_field(row, "channel_id", parse_channel_id),
-        peer_id=_field(row, "peer_id", parse_pubkey),
-        state=_field(row, "state", parse_word),
+        channel_id=field(row, "channel_id", parse_channel_id),
+        peer_id=field(row, "peer_id", parse_pubkey),
+        state=field(row, "state", parse_word),
         connected=connected,
-        reestablished=_field(row, "reestablished", _as_bool, connected),
-        scid=_optional(row, "short_channel_id", parse_scid),
-        alias_scid=_optional(alias, "local", parse_scid),
-        opener=_optional(row, "opener", _as_side),
-        private=_field(row, "private", _as_bool, False),
-        capacity_msat=_field(row, "total_msat", parse_msat, 0),
-        local_msat=_field(row, "to_us_msat", parse_msat, 0),
-        spendable_msat=_field(row, "spendable_msat", parse_msat, 0),
-        receivable_msat=_field(row, "receivable_msat", parse_msat, 0),
-        our_reserve_msat=_field(row, "our_reserve_msat", parse_msat, 0),
+        reestablished=field(row, "reestablished", as_bool, connected),
+        scid=optional(row, "short_channel_id", parse_scid),
+        alias_scid=optional(alias, "local", parse_scid),
+        opener=optional(row, "opener", _as_side),
+        private=field(row, "private", as_bool, False),
+        capacity_msat=field(row, "total_msat", parse_msat, 0),
+        local_msat=field(row, "to_us_msat", parse_msat, 0),
+        spendable_msat=field(row, "spendable_msat", parse_msat, 0),
+        receivable_msat=field(row, "receivable_msat", parse_msat, 0),
+        our_reserve_msat=field(row, "our_reserve_msat", parse_msat, 0),
         htlcs_in=_count_htlcs(htlcs, "in"),
         htlcs_out=_count_htlcs(htlcs, "out"),
         slots_in=slots,
         slots_out=slots,
-        fee_base_msat=_optional(row, "fee_base_msat", parse_msat),
-        fee_ppm=_optional(row, "fee_proportional_millionths", parse_count),
-        htlc_min_msat=_field(row, "minimum_htlc_out_msat", parse_msat_bound, 0),
-        htlc_max_msat=_field(row, "maximum_htlc_out_msat", parse_msat_bound, 0),
+        fee_base_msat=optional(row, "fee_base_msat", parse_msat),
+        fee_ppm=optional(row, "fee_proportional_millionths", parse_count),
+        htlc_min_msat=field(row, "minimum_htlc_out_msat", parse_msat_bound, 0),
+        htlc_max_msat=field(row, "maximum_htlc_out_msat", parse_msat_bound, 0),
         remote=_policy(updates.get("remote")),
-        last_stable_connection_s=_optional(row, "last_stable_connection", parse_count),
-        out_fulfilled=_field(row, "out_payments_fulfilled", parse_count, 0),
-        lost_state=_field(row, "lost_state", _as_bool, False),
+        last_stable_connection_s=optional(row, "last_stable_connection", parse_count),
+        out_fulfilled=field(row, "out_payments_fulfilled", parse_count, 0),
+        lost_state=field(row, "lost_state", as_bool, False),
     )
-
-
-def parse_own_move(row: object) -> OwnMove | None:
-    """One row of listchannelmoves that bears the tag `invoice`: a payment by us or to us.
-
-    One of credit and debit must be zero and the other not; the fee is part of the debit.
-    """
-    if not isinstance(row, dict):
-        return None
-    try:
-        move = OwnMove(
-            created_index=_field(row, "created_index", parse_count),
-            channel_id=_field(row, "account_id", parse_channel_id),
-            credit_msat=_field(row, "credit_msat", parse_msat),
-            debit_msat=_field(row, "debit_msat", parse_msat),
-            fees_msat=_field(row, "fees_msat", parse_msat, 0),
-            payment_hash=_field(row, "payment_hash", parse_hash),
-            at_s=_field(row, "timestamp", parse_time),
-        )
-    except _WrongField:
-        return None
-    one_sided = (move.credit_msat == 0) != (move.debit_msat == 0)
-    return move if one_sided and (move.credit_msat or move.fees_msat <= move.debit_msat) else None
 
 
 def parse_slots(row: object) -> tuple[str, int] | None:
@@ -180,9 +159,9 @@ def parse_slots(row: object) -> tuple[str, int] | None:
     if not isinstance(row, dict):
         return None
     try:
-        channel_id = _field(row, "channel_id", parse_channel_id)
-        return channel_id, _count_htlcs(_optional(row, "htlcs", _as_list) or [], "out")
-    except _WrongField:
+        channel_id = field(row, "channel_id", parse_channel_id)
+        return channel_id, _count_htlcs(optional(row, "htlcs", as_list) or [], "out")
+    except WrongField:
         return None
 
 
@@ -193,14 +172,14 @@ def parse_info(reply: object) -> NodeInfo | None:
     warnings = [f"{name}: {reply[name]}" for name in _SYNC_WARNINGS if name in reply]
     try:
         return NodeInfo(
-            node_id=_field(reply, "id", parse_pubkey),
-            network=_field(reply, "network", parse_word),
-            version=_field(reply, "version", parse_word),
-            blockheight=_field(reply, "blockheight", parse_count),
+            node_id=field(reply, "id", parse_pubkey),
+            network=field(reply, "network", parse_word),
+            version=field(reply, "version", parse_word),
+            blockheight=field(reply, "blockheight", parse_count),
             sync_warning=ascii_line("; ".join(warnings)) if warnings else None,
-            fees_collected_msat=_field(reply, "fees_collected_msat", parse_msat),
+            fees_collected_msat=field(reply, "fees_collected_msat", parse_msat),
         )
-    except _WrongField:
+    except WrongField:
         return None
 
 
@@ -209,8 +188,8 @@ def parse_feerate_estimate(row: object) -> tuple[int, int] | None:
     if not isinstance(row, dict):
         return None
     try:
-        blocks, feerate = (_field(row, name, parse_count) for name in ("blockcount", "feerate"))
-    except _WrongField:
+        blocks, feerate = (field(row, name, parse_count) for name in ("blockcount", "feerate"))
+    except WrongField:
         return None
     return (blocks, feerate) if blocks and 0 < feerate < _U32_LIMIT else None
 
@@ -220,11 +199,11 @@ def parse_plugin(row: object) -> ListedPlugin | None:
     if not isinstance(row, dict):
         return None
     try:
-        path = _field(row, "name", _as_text)
+        path = field(row, "name", as_text)
         return ListedPlugin(
-            PurePosixPath(path).name.partition(".")[0], _field(row, "active", _as_bool)
+            PurePosixPath(path).name.partition(".")[0], field(row, "active", as_bool)
         )
-    except _WrongField:
+    except WrongField:
         return None
 
 
@@ -234,15 +213,15 @@ def parse_gossip_channel(row: object) -> GossipChannel | None:
         return None
     try:
         return GossipChannel(
-            source=_field(row, "source", parse_pubkey),
-            destination=_field(row, "destination", parse_pubkey),
-            scid=_field(row, "short_channel_id", parse_scid),
-            capacity_msat=_field(row, "amount_msat", parse_msat),
-            active=_field(row, "active", _as_bool),
-            base_msat=_field(row, "base_fee_millisatoshi", parse_count),
-            fee_ppm=_field(row, "fee_per_millionth", parse_count),
+            source=field(row, "source", parse_pubkey),
+            destination=field(row, "destination", parse_pubkey),
+            scid=field(row, "short_channel_id", parse_scid),
+            capacity_msat=field(row, "amount_msat", parse_msat),
+            active=field(row, "active", as_bool),
+            base_msat=field(row, "base_fee_millisatoshi", parse_count),
+            fee_ppm=field(row, "fee_per_millionth", parse_count),
         )
-    except _WrongField:
+    except WrongField:
         return None
 
 
@@ -252,43 +231,12 @@ def parse_fee_set(entry: object) -> FeeSet | None:
         return None
     try:
         return FeeSet(
-            channel_id=_field(entry, "channel_id", parse_channel_id),
-            base_msat=_field(entry, "fee_base_msat", parse_msat),
-            fee_ppm=_field(entry, "fee_proportional_millionths", parse_count),
+            channel_id=field(entry, "channel_id", parse_channel_id),
+            base_msat=field(entry, "fee_base_msat", parse_msat),
+            fee_ppm=field(entry, "fee_proportional_millionths", parse_count),
         )
-    except _WrongField:
+    except WrongField:
         return None
-
-
-def _said(raw: object, parser: Callable[[object], _Value | None]) -> _Value | None:
-    """The parsed value, or None where the node does not say."""
-    if raw is None:
-        return None
-    value = parser(raw)
-    if value is None:
-        raise _WrongField
-    return value
-
-
-def _optional(
-    row: dict[str, Any], name: str, parser: Callable[[object], _Value | None]
-) -> _Value | None:
-    return _said(row.get(name), parser)
-
-
-def _field(
-    row: dict[str, Any],
-    name: str,
-    parser: Callable[[object], _Value | None],
-    default: _Value | None = None,
-) -> _Value:
-    """The parsed field, or `default` where the node does not say; without one it is required."""
-    value = _said(row.get(name), parser)
-    if value is None:
-        value = default
-    if value is None:
-        raise _WrongField
-    return value
 
 
 def _policy(raw: object) -> Policy | None:
@@ -298,33 +246,17 @@ def _policy(raw: object) -> Policy | None:
         return None
     try:
         return Policy(
-            base_msat=_field(raw, "fee_base_msat", parse_msat),
-            fee_ppm=_field(raw, "fee_proportional_millionths", parse_count),
-            htlc_min_msat=_field(raw, "htlc_minimum_msat", parse_msat_bound),
-            htlc_max_msat=_field(raw, "htlc_maximum_msat", parse_msat_bound),
+            base_msat=field(raw, "fee_base_msat", parse_msat),
+            fee_ppm=field(raw, "fee_proportional_millionths", parse_count),
+            htlc_min_msat=field(raw, "htlc_minimum_msat", parse_msat_bound),
+            htlc_max_msat=field(raw, "htlc_maximum_msat", parse_msat_bound),
         )
-    except _WrongField:
+    except WrongField:
         return None
 
 
 def _count_htlcs(htlcs: list[Any], direction: str) -> int:
     return sum(isinstance(h, dict) and h.get("direction") == direction for h in htlcs)
-
-
-def _as_bool(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _as_text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _as_dict(value: object) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None
-
-
-def _as_list(value: object) -> list[Any] | None:
-    return value if isinstance(value, list) else None
 
 
 def _as_side(value: object) -> str | None:

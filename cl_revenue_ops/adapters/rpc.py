@@ -42,20 +42,24 @@ class NodeRpc:
         reply_filter: Mapping[str, object] | None = None,
         before_send: Callable[[], None] | None = None,
         patience_s: float | None = None,
+        at_least_s: float = 0.0,
+        group: str | None = None,
     ) -> dict[str, Any]:
         """Call `method` and return its result object; blocks for the RPC timeout at most.
 
-        `patience_s` may shorten that.
+        `patience_s` may shorten that, `at_least_s` is for what may take longer. `group` names the
+        breaker where it is not the method's own.
 
         `before_send` may raise to stop a request whose connection is already open. Raises
         StaleGeneration and CircuitOpen (nothing was sent), Unavailable (it did not go out whole),
         TimedOut (no answer came, by silence or by a closed connection: the outcome is unknown),
         NodeRefused or MalformedReply.
         """
-        deadline_s = self._timeout_s()
+        deadline_s = max(at_least_s, self._timeout_s())
         if patience_s is not None:
             deadline_s = min(deadline_s, patience_s)
-        with self._lease.call(method, deadline_s), self._breakers.guard(group_of(method)):
+        group = group_of(method) if group is None else group
+        with self._lease.call(method, deadline_s), self._breakers.guard(group):
             self._wire.timeout_s = deadline_s
             result = self._ask(method, params, reply_filter, before_send)
             if not isinstance(result, dict):

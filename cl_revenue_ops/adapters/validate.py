@@ -8,7 +8,8 @@ from functools import lru_cache
 COUNT_LIMIT = 1 << 63
 """Amounts, ids and counters lie below this, so that they fit a signed 64-bit column."""
 
-_TIME_LIMIT_S = 1e11
+TIME_LIMIT_S = 100_000_000_000
+
 _SCID_MAX_CHARS = len("16777215x16777215x65535")
 _WORD_MAX_CHARS = 64
 
@@ -77,9 +78,15 @@ def parse_pubkey(value: object) -> str | None:
 
 def parse_time(value: object) -> float | None:
     """Unix seconds as a finite float, not negative and before the year 5138."""
-    if (type(value) is float or type(value) is int) and 0 <= value < _TIME_LIMIT_S:
+    if (type(value) is float or type(value) is int) and 0 <= value < TIME_LIMIT_S:
         return float(value)
     return None
+
+
+def parse_stamp(value: object) -> int | None:
+    """Unix seconds, whole."""
+    at_s = parse_time(value)
+    return None if at_s is None else int(at_s)
 
 
 def parse_word(value: object) -> str | None:

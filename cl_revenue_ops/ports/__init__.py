@@ -1,5 +1,9 @@
 """What the house needs from the world, as Protocols, and the errors that the world may answer."""
 
+from cl_revenue_ops.ports.books import (
+    Books,
+    WalletReading,
+)
 from cl_revenue_ops.ports.boss import (
     NO_TAGS,
     Boss,
@@ -72,6 +76,8 @@ from cl_revenue_ops.ports.stores import (
     IngestState,
     LetGo,
     SettingsStore,
+    SettledSums,
+    Sought,
     Store,
 )
 
@@ -80,6 +86,7 @@ __all__ = [
     "NO_TAGS",
     "AccountTotal",
     "BadPath",
+    "Books",
     "Boss",
     "BossAbsent",
     "BossMemory",
@@ -117,6 +124,8 @@ __all__ = [
     "PolicyStore",
     "PortError",
     "SettingsStore",
+    "SettledSums",
+    "Sought",
     "StaleGeneration",
     "Store",
     "StoreDamaged",
@@ -125,5 +134,6 @@ __all__ = [
     "TimedOut",
     "Unavailable",
     "Unmanaged",
+    "WalletReading",
     "WriteRefused",
 ]

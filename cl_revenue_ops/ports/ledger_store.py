@@ -14,15 +14,13 @@ class LedgerState(NamedTuple):
 
     `split_s` is the moment up to which forwards are held against the node's movements to find
     what was earned and deleted before first contact; None until it is chosen. `opened` says that
-    the entry for it was made. `income_until_s` is up to where bookkeeper's income was compared.
+    the entry for it was made.
     """
 
     next_chain: int = 1
     next_channel: int = 1
     split_s: float | None = None
     opened: bool = False
-    income_from_s: int | None = None
-    income_until_s: int | None = None
 
 
 class AccountTotal(NamedTuple):
@@ -53,6 +51,10 @@ class LedgerStore(Store, Protocol):
 
     def totals(self, from_day: int, until_day: int | None) -> tuple[AccountTotal, ...]:
         """Sums by account over whole days (until_day None: no end); lifetime where all is asked."""
+        ...
+
+    def newest(self) -> int:
+        """The number of the newest entry, 0 while there is none."""
         ...
 
     def days(self) -> tuple[int, int] | None:

@@ -81,6 +81,26 @@ class LetGo(NamedTuple):
     young_seq: int | None
 
 
+class SettledSums(NamedTuple):
+    """What settled forwards brought in and took out, (scid, msat, msat), over part of the log.
+
+    `next_seq` is where the next part begins, `last` that nothing follows.
+    """
+
+    sums: tuple[tuple[str, int, int], ...]
+    fees_msat: int
+    next_seq: int
+    last: bool
+
+
+class Sought(NamedTuple):
+    """A settled forward that left (or came in) by a scid with so many whole satoshis."""
+
+    scid: str
+    outgoing: bool
+    sat: int
+
+
 class ForwardStore(Store, Protocol):
     """The forward log, its cursors and its totals."""
 
@@ -125,6 +145,18 @@ class ForwardStore(Store, Protocol):
         ...
 
     def read_log(self, after_seq: int, limit: int, not_before_s: float) -> ForwardLogPage: ...
+
+    def sums_until(self, after_seq: int, until_s: float) -> SettledSums:
+        """Sums of settled forwards that resolved up to `until_s`, over a bounded number of rows."""
+        ...
+
+    def seek(self, after_seq: int, sought: Sequence[Sought]) -> ForwardLogPage:
+        """Settled forwards of these amounts among a bounded number of rows after a cursor."""
+        ...
+
+    def lull(self, now_s: float) -> float:
+        """A moment not long ago around which no forward resolved for 10 s, as near as possible."""
+        ...
 
     def open_forwards(self, limit: int) -> tuple[Forward, ...]:
         """Forwards still offered, oldest first."""

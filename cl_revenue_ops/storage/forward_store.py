@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from cl_revenue_ops.ports import IngestState, Lease, LetGo
-from cl_revenue_ops.storage import forward_totals
+from cl_revenue_ops.ports import IngestState, Lease, LetGo, SettledSums, Sought
+from cl_revenue_ops.storage import forward_search, forward_totals
 from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.forward_intake import (
     OPEN_COLUMNS,
@@ -175,6 +175,23 @@ class SqliteForwardStore(Repository):
             earned = tuple(map(Earned._make, found.fetchall()))
         next_seq = max(reach, after_seq)
         return EarningsPage(earned, next_seq, next_seq >= newest, begins_s)
+
+    def sums_until(self, after_seq: int, until_s: float) -> SettledSums:
+        """See ports.ForwardStore."""
+        with self._reading() as connection:
+            newest, _ = _reach(connection)
+            return forward_search.sums_until(connection, after_seq, newest, until_s)
+
+    def seek(self, after_seq: int, sought: Sequence[Sought]) -> ForwardLogPage:
+        """See ports.ForwardStore."""
+        with self._reading() as connection:
+            newest, _ = _reach(connection)
+            return forward_search.seek(connection, after_seq, newest, sought)
+
+    def lull(self, now_s: float) -> float:
+        """See ports.ForwardStore."""
+        with self._reading() as connection:
+            return forward_search.lull(connection, now_s)
 
     def open_forwards(self, limit: int) -> tuple[Forward, ...]:
         """See ports.ForwardStore."""

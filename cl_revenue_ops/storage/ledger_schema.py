@@ -53,8 +53,6 @@ LEDGER = (
         next_channel INTEGER NOT NULL,
         split_s REAL,
         opened INTEGER NOT NULL,
-        income_from_s INTEGER,
-        income_until_s INTEGER,
         first_day INTEGER,
         last_day INTEGER)""",
     "INSERT INTO ledger_state (only, next_chain, next_channel, opened) VALUES (1, 1, 1, 0)",

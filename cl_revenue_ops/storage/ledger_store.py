@@ -29,11 +29,8 @@ MOST_KNOWN = 50_000
 _COLUMNS = "id, key, at_s, kind_id, source_id, txid, payment_hash, postings, evidence"
 _BOOK = f"INSERT INTO ledger_entry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _POST = "INSERT OR IGNORE INTO ledger_posting (account_id, entry_id) VALUES (?, ?)"
-_STATE = "next_chain, next_channel, split_s, opened, income_from_s, income_until_s"
-_SET_STATE = (
-    "UPDATE ledger_state SET next_chain = ?, next_channel = ?, split_s = ?, opened = ?,"
-    " income_from_s = ?, income_until_s = ?"
-)
+_STATE = "next_chain, next_channel, split_s, opened"
+_SET_STATE = "UPDATE ledger_state SET next_chain = ?, next_channel = ?, split_s = ?, opened = ?"
 _ROUTED = (
     "channel_id, row_count, credit_msat, debit_msat,"
     " early_row_count, early_credit_msat, early_debit_msat"
@@ -110,6 +107,11 @@ class SqliteLedgerStore(Repository):
         with self._reading() as connection:
             return read_totals(connection, from_day, until_day)
 
+    def newest(self) -> int:
+        """See ports.LedgerStore."""
+        with self._reading() as connection:
+            return _newest(connection)
+
     def days(self) -> tuple[int, int] | None:
         """See ports.LedgerStore; an entry without postings counts."""
         with self._reading() as connection:
@@ -145,8 +147,7 @@ class SqliteLedgerStore(Repository):
             raise ValueError(f"limit {limit} is below 1")
         limit = min(limit, MOST_ROWS)
         with self._reading() as connection:
-            (newest,) = connection.execute("SELECT max(id) FROM ledger_entry").fetchone()
-        newest = newest or 0
+            newest = _newest(connection)
         reach = min(after + MOST_SCANNED, newest)
         end_s = _NEVER_S if until_s is None else until_s
         rows = self._read(_PAGE, (after, reach, from_s, end_s, limit))
@@ -213,7 +214,7 @@ def _require_balance(entry: Entry) -> None:
 
 def _book(connection: sqlite3.Connection, entries: Sequence[Entry], numbers: _Numbers) -> int:
     """Insert what is new, with its totals; returns how many."""
-    (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM ledger_entry").fetchone()
+    newest = _newest(connection)
     sums = Sums()
     booked = 0
     for entry in entries:
@@ -239,6 +240,11 @@ def _book(connection: sqlite3.Connection, entries: Sequence[Entry], numbers: _Nu
         sums.count(entry, ids)
     sums.write(connection)
     return booked
+
+
+def _newest(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT coalesce(max(id), 0) FROM ledger_entry").fetchone()
+    return int(row[0])
 
 
 def _name(connection: sqlite3.Connection, number: int) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cl_revenue_ops.adapters.breaker import group_of
 from cl_revenue_ops.adapters.capabilities import REPROBE_AFTER_S
-from cl_revenue_ops.adapters.parse import parse_own_move
+from cl_revenue_ops.adapters.parse_books import parse_own_move
 from cl_revenue_ops.ports import MalformedReply, NodeRefused
 from messages.moves import OwnMove, OwnMovePage
 from tests.unit.test_adapter_forwards import anything

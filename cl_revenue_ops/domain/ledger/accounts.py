@@ -25,7 +25,13 @@ ONCHAIN = "equity:onchain"
 OPENING_BALANCE = "equity:opening"
 """What there was before the first record."""
 
+COUNTED = "equity:counted"
+"""The other side of what the node's counter of fees alone tells of the time before."""
+
 IMPORTED = "equity:imported"
+
+ESTIMATED = "equity:estimated"
+"""The other side of costs that nobody told: no money is known to have moved."""
 
 CHANNEL = "assets:channel"
 ROUTING = "income:routing"
@@ -34,6 +40,9 @@ LEASE = "income:lease"
 PENALTY = "income:penalty"
 OPENING = "expenses:opening"
 CLOSURE = "expenses:closure"
+DUST = "expenses:dust"
+"""What the chain cut off an HTLC that ended there, because outputs are whole satoshis."""
+
 SPLICE = "expenses:splice"
 REBALANCE = "expenses:rebalance"
 OTHER_REBALANCE = "expenses:other-rebalance"

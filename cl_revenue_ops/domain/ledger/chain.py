@@ -158,9 +158,14 @@ def forward_htlc(
         (
             (accounts.of(accounts.CHANNEL, end.channel_id), -sign * exact_msat),
             (accounts.TRANSIT, sign * end.amount_msat),
-            (accounts.of(accounts.CLOSURE, end.channel_id), sign * (exact_msat - end.amount_msat)),
+            (accounts.of(accounts.DUST, end.channel_id), sign * (exact_msat - end.amount_msat)),
         ),
     )
+
+
+def ties_forward(entry: Entry) -> bool:
+    """Whether this is an entry of `forward_htlc`."""
+    return entry.kind == HTLC and jsontext.loads(entry.evidence).get("forward") is not None
 
 
 def payment_htlc(row: ChainMove) -> Entry | None:

@@ -24,6 +24,7 @@ _ACCOUNTS = {
     accounts.PENALTY: ("penalty_msat", -1),
     accounts.OPENING: ("opening_msat", 1),
     accounts.CLOSURE: ("closure_msat", 1),
+    accounts.DUST: ("closure_msat", 1),
     accounts.SPLICE: ("splice_msat", 1),
     accounts.REBALANCE: ("rebalance_msat", 1),
     accounts.OTHER_REBALANCE: ("other_rebalance_msat", 1),
