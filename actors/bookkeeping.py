@@ -34,6 +34,7 @@ SOON_S = 5.0
 RETRY_S = 60.0
 FIRST_AUDIT_S = 3_600.0
 MOST_ENTRIES = 1_000
+NOT_READ = "what the node moved has not been read yet"
 MOST_ESTIMATES = 10_000
 MOST_COSTS = 100_000
 
@@ -58,7 +59,7 @@ class Bookkeeping(HouseActor):
         self._reconciles: list[Reconcile] = []
         self._estimated: frozenset[str] = frozenset()
         self._unresolved: frozenset[str] = frozenset()
-        self._books_trouble: str | None = None
+        self._books_trouble: str | None = NOT_READ
         self._reconciled: Reconciliation | None = None
 
     def open_books(self) -> None:

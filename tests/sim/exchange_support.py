@@ -6,54 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from actors import accountant as accountant_module
-from actors.accountant import Accountant
-from actors.base import handles
-from cl_revenue_ops.domain.channels import by_scid
-from cl_revenue_ops.domain.ledger import accounts, summary
-from cl_revenue_ops.runtime.actor import Context
+from cl_revenue_ops.domain.ledger import accounts
 from cl_revenue_ops.simnode.errors import SimRpcError
 from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
-from messages.books import BookEntries, Books, Entry, ReadBooks, ReadEntries
-from messages.channels import ChannelSnapshot
+from messages.books import Entry
 from tests.sim.house_support import START_S, HouseNode, house_node
 from tests.unit.free_lease import FreeLease
 
 INVALID_PARAMS = -32602
 DAY_S = 86_400
 TODAY = int(START_S) // DAY_S
-
-
-class Teller(Accountant):
-    """The Accountant with the ledger's store behind the questions that are asked of it here."""
-
-    trouble: str | None = None
-
-    def __init__(self, context: Context, **ports: Any) -> None:
-        super().__init__(context, **ports)
-        self._books = SqliteLedgerStore(self._store._database, context.lease)  # type: ignore[attr-defined]
-
-    @handles(ReadBooks)
-    def _books_read(self, message: ReadBooks) -> None:
-        totals = self._books.totals(0, None)
-        snapshots = self.context.post.retained([ChannelSnapshot])
-        known = [s.channels for s in snapshots if isinstance(s, ChannelSnapshot)]
-        channel_of = by_scid(known[0]) if known else {}
-        forwards = self._store.totals(0, None)
-        rows = summary.by_channel(forwards.scids, totals, channel_of)
-        left = -summary.total_of(totals, accounts.UNATTRIBUTED)
-        self.answer(message, Books(rows, left, 0, 0.0, 0.0, None, "none", (), Teller.trouble))
-
-    @handles(ReadEntries)
-    def _entries_read(self, message: ReadEntries) -> None:
-        page = self._books.page(message.after, message.limit, message.from_s, message.until_s)
-        self.answer(message, page)
-
-    @handles(BookEntries)
-    def _entries_booked(self, message: BookEntries) -> None:
-        self.answer(message, self._books.book(message.entries))
 
 
 class ExchangeHouse(HouseNode):
@@ -78,6 +41,10 @@ class ExchangeHouse(HouseNode):
         entry = Entry("opening", day * DAY_S, "opening", "test", "{}", postings)
         self.ledger().book([entry])
 
+    def read_books(self) -> None:
+        """Let the accountant read what the node moved, which it does soon after it starts."""
+        self.wait_s(30)
+
     def complaint(self, method: str, *params: Any) -> str:
         """The one line of -32602."""
         try:
@@ -92,11 +59,10 @@ class ExchangeHouse(HouseNode):
 @contextmanager
 def exchange_house(**details: Any) -> Iterator[ExchangeHouse]:
     """A running house with a ledger; the folder of the node is `network_dir`."""
-    with (
-        mock.patch.object(accountant_module, "Accountant", Teller),
-        house_node(kind=ExchangeHouse, **details) as node,
-    ):
+    with house_node(kind=ExchangeHouse, **details) as node:
         assert isinstance(node, ExchangeHouse)
+        if node.begun:
+            node.read_books()
         yield node
 
 
