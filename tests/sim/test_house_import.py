@@ -126,7 +126,7 @@ def test_everything_is_taken_once(node: ExchangeHouse, tmp_path: Path) -> None:
     assert totals[f"income:imported:{story.channel_id}"] == -1_204 * 100
     assert totals[f"income:imported:{CLOSED}"] == -10 * 20_000
     assert 0 < totals[f"expenses:opening:{story.channel_id}"] != 712_000
-    assert any("1 costs of 1 channels left out: the node's own" in s for s in answer["not_trusted"])
+    assert any("1 cost of 1 channel left out: the node's own" in s for s in answer["not_trusted"])
     assert totals[f"expenses:other-rebalance:{story.channel_id}"] == 700 * 701 // 2 * 1_000
     assert totals[f"expenses:opening:{CLOSED}"] == 5_000_000
     assert sum(totals.values()) == 0

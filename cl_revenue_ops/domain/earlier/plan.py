@@ -262,5 +262,6 @@ def _undone(guess: Entry, today: int) -> Entry:
 def _told(what: str, why: str, channels: list[str]) -> str:
     names = sorted(set(channels))
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    count = f"{len(channels)} costs of {len(names)} channels"
+    costs = "1 cost" if len(channels) == 1 else f"{len(channels)} costs"
+    count = f"{costs} of {len(names)} channel{'' if len(names) == 1 else 's'}"
     return f"{what}: {count} {why}: {', '.join(names[:_SHOWN])}{more}"
