@@ -28,7 +28,7 @@ What comes back:
 - **Sound, but refused or failed** (paused, no database, node out of reach, too many open calls): a
   result `{"status": "error", "error": text, "success": false}`. Nothing has changed, unless the
   text says that this is not known.
-- **No answer of the owner within 60 s** (180 s for a report; 600 s for `restore-fees`, an import and
+- **No answer of the owner within 60 s** (180 s for a report; 600 s for `restore-fees`, an import or
   an export): the same, with a text that says so.
 
 Where a channel is asked for, it may be named by its short channel id (`900000x12x0`, also with

@@ -63,7 +63,7 @@ EXCHANGE_TEXTS: Mapping[str, CommandText] = {
             "revenue-export ledger csv ledger.csv",
             "revenue-export forwards csv january.csv 2026-01-01 2026-02-01",
             "revenue-export ledger beancount books.beancount",
-            "revenue-export -k what=decisions format=json path=decisions.json since=1767225600",
+            "revenue-export what=decisions format=json path=decisions.json since=1767225600",
         ),
     ),
 }

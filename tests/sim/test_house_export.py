@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from actors import exporter
+from cl_revenue_ops.ports import StoredDecision
+from cl_revenue_ops.storage.fee_store import SqliteFeeStore
 from tests.sim.exchange_support import TODAY, ExchangeHouse, beside, exchange_house
 from tests.unit.test_export_rows import parsed
 
@@ -115,6 +117,35 @@ def test_decisions_with_their_records(node: ExchangeHouse) -> None:
     assert all(row["reason"] and row["channel"] and row["origin"] == "own" for row in rows)
     node.call("revenue-export", ["decisions", "csv", "d.csv"])
     assert {row["number"] for row in written(node, "d.csv")} == {str(r["number"]) for r in rows}
+
+
+def test_a_decision_that_is_repeated_meanwhile_is_written_once(
+    node: ExchangeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("alice", "bob"):
+        node.open(name, 10_000_000, 5_000_000)
+    node.wait_s(7_200)
+    read, pages = SqliteFeeStore.decisions_after, []
+
+    def repeated(
+        store: SqliteFeeStore, place: tuple[float, int], limit: int
+    ) -> tuple[StoredDecision, ...]:
+        page = read(store, place, limit)
+        pages.append(page)
+        if len(pages) == 1:
+            with store._writing() as connection:
+                connection.execute(
+                    "UPDATE fee_decision SET last_at_s = last_at_s + 1e6 WHERE id = ?",
+                    (page[0].decision_id,),
+                )
+        return page
+
+    monkeypatch.setattr(SqliteFeeStore, "decisions_after", repeated)
+    answer = node.call("revenue-export", ["decisions", "csv", "d.csv"])
+    read_ids = [row.decision_id for page in pages for row in page]
+    assert read_ids.count(pages[0][0].decision_id) == 2, "it came a second time"
+    numbers = [row["number"] for row in written(node, "d.csv")]
+    assert len(set(numbers)) == len(numbers) == answer["records"]
 
 
 def test_a_window_holds_from_since_to_before_until(node: ExchangeHouse) -> None:

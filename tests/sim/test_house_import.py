@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cl_revenue_ops.simnode.faults import Fault
+from messages.books import Entry
 from tests.sim.exchange_support import DAY_S, TODAY, ExchangeHouse, beside, exchange_house
 from tests.unit.earlier_files import everything, make
 
@@ -268,6 +269,35 @@ def test_an_older_and_a_newer_file(node: ExchangeHouse, tmp_path: Path) -> None:
     assert answer["unknown_columns"] == {"forwards": ["colour", "taste"]}
     assert answer["left_out"]["weather"] == "1 row: an unknown table"
     assert answer["taken"]["fees_msat"] == EARNED
+
+
+def test_our_own_estimate_gives_way_to_a_record_and_to_no_estimate(
+    node: ExchangeHouse, tmp_path: Path
+) -> None:
+    account = f"expenses:opening:{CLOSED}"
+    postings = ((account, 5_000_000), ("equity:opening", -5_000_000))
+    guess = Entry(f"estimate:{account}", at(TODAY - 80), "estimate", "estimate", "{}", postings)
+    node.ledger().book([guess])
+    story = Story(node, tmp_path)
+    lines = story.run()["not_trusted"]
+    assert any("we have an estimate ourselves" in line and CLOSED in line for line in lines)
+    assert node.totals()[account] == 5_000_000
+    undone = tuple((name, -msat) for name, msat in postings)
+    node.ledger().book(
+        [Entry(f"undone:{guess.key}", at(TODAY), "estimate undone", "estimate", "{}", undone)]
+    )
+    assert story.run()["taken"]["costs"] == 1
+    assert node.totals()[account] == 5_000_000
+    assert node.entries()[-1].kind == "imported opening estimate"
+
+
+def test_a_copy_that_a_kill_left_goes_at_the_next_start(node: ExchangeHouse) -> None:
+    left = beside(node, "revenue_import.tmp")
+    left.mkdir()
+    (left / "earlier.db").write_text("half")
+    node.restart()
+    node.settle()
+    assert not left.exists()
 
 
 def test_bad_paths_are_refused_in_one_line(node: ExchangeHouse, tmp_path: Path) -> None:

@@ -197,3 +197,18 @@ def test_a_damaged_file_is_refused_and_left(file: SqliteEarlierFile, old: Path) 
         assert "damaged" in complaint(file, old)
         assert old.read_bytes() == torn
         file.close()
+
+
+def test_damage_deep_inside_is_found_before_anything_is_taken(
+    file: SqliteEarlierFile, old: Path
+) -> None:
+    make(old, ROWS, wal=False)
+    with closing(sqlite3.connect(old)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name='forwards'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    content = bytearray(old.read_bytes())
+    content[page * size - 200 : page * size] = b"\xff" * 200
+    old.write_bytes(content)
+    with closing(sqlite3.connect(old)) as db:
+        assert db.execute("SELECT count(*) FROM forwards").fetchone() == (25,)
+    assert "is damaged" in complaint(file, old)
