@@ -115,6 +115,11 @@ def test_decisions_with_their_records(node: ExchangeHouse) -> None:
     assert [row["number"] for row in rows] == [number for number, _, _ in stored]
     assert [row["record"] for row in rows] == [json.loads(body) for _, body, _ in stored]
     assert all(row["reason"] and row["channel"] and row["origin"] == "own" for row in rows)
+    times = sorted(row["last_unix_s"] for row in rows)
+    since, until = times[1], times[-1]
+    window = {"what": "decisions", "format": "csv", "path": "w.csv", "since": since, "until": until}
+    kept = [time for time in times if since <= time < until]
+    assert node.call("revenue-export", window)["records"] == len(kept) < len(times)
     node.call("revenue-export", ["decisions", "csv", "d.csv"])
     assert {row["number"] for row in written(node, "d.csv")} == {str(r["number"]) for r in rows}
 
