@@ -9,7 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cl_revenue_ops.ports import BadPath, EarlierSurvey, EarlierTable, Lease, Unavailable
+from cl_revenue_ops.ports import (
+    BadPath,
+    EarlierSurvey,
+    EarlierTable,
+    Lease,
+    StaleGeneration,
+    Unavailable,
+)
 from cl_revenue_ops.storage.errors import as_port_error
 from cl_revenue_ops.storage.inspection import APPLICATION_ID, beside, has_log
 
@@ -77,7 +84,9 @@ class SqliteEarlierFile:
             with suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
-        shutil.rmtree(self._home / _COPY, ignore_errors=True)
+        with suppress(StaleGeneration), self._lease.effect():
+            # Whoever was replaced leaves the copy alone: it is the successor's.
+            shutil.rmtree(self._home / _COPY, ignore_errors=True)
 
     def _connect(self) -> None:
         source, mode = self._path, "mode=ro&immutable=1"

@@ -12,7 +12,7 @@ from cl_revenue_ops.simnode.errors import SimRpcError
 from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
 from messages.books import Entry
 from tests.sim.house_support import START_S, HouseNode, house_node
-from tests.unit.free_lease import FreeLease
+from tests.unit.storage_support import RevocableLease
 
 INVALID_PARAMS = -32602
 DAY_S = 86_400
@@ -25,7 +25,7 @@ class ExchangeHouse(HouseNode):
     def ledger(self) -> SqliteLedgerStore:
         """The ledger as another process of the house would read it."""
         database = self.life._databases.made[-1]
-        return SqliteLedgerStore(database, FreeLease())
+        return SqliteLedgerStore(database, RevocableLease())
 
     def totals(self) -> dict[str, int]:
         """Sums by account."""

@@ -15,7 +15,7 @@ from cl_revenue_ops.ports import BadPath, Unavailable
 from cl_revenue_ops.storage.earlier_file import SqliteEarlierFile
 from cl_revenue_ops.storage.migrations import MIGRATIONS, create
 from tests.unit.earlier_files import everything, make
-from tests.unit.free_lease import FreeLease
+from tests.unit.storage_support import RevocableLease
 
 ROWS = {
     "forwards": [
@@ -34,7 +34,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file(home: Path) -> SqliteEarlierFile:
-    return SqliteEarlierFile(str(home), FreeLease())
+    return SqliteEarlierFile(str(home), RevocableLease())
 
 
 @pytest.fixture
@@ -96,6 +96,24 @@ def test_what_is_only_in_its_log_is_read_from_a_copy(
     (old.parent / "revenue_ops.db-wal").unlink()
     assert file.open(str(old)).fingerprint != fingerprint
     assert read(file, "forwards", ("id", "fee_msat"))[0] == (1, 1)
+
+
+def test_whoever_was_replaced_leaves_the_copy_of_the_successor(home: Path, old: Path) -> None:
+    make(old, ROWS)
+    (old.parent / "revenue_ops.db-journal").write_bytes(b"no journal that SQLite would take")
+    lease = RevocableLease()
+    first, second = (
+        SqliteEarlierFile(str(home), lease),
+        SqliteEarlierFile(str(home), RevocableLease()),
+    )
+    first.open(str(old))
+    second.open(str(old))
+    lease.revoke()
+    first.close()
+    assert [path.name for path in home.iterdir()] == ["revenue_import.tmp"]
+    assert len(read(second, "forwards", ("id",))) == 25
+    second.close()
+    assert list(home.iterdir()) == []
 
 
 def test_a_journal_of_an_unfinished_write_is_rolled_back_in_the_copy(

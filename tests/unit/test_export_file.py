@@ -10,7 +10,7 @@ import pytest
 
 from cl_revenue_ops.ports import BadPath, StaleGeneration, Unavailable
 from cl_revenue_ops.storage.export_file import DiskExportFile
-from tests.unit.free_lease import FreeLease
+from tests.unit.storage_support import RevocableLease
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file(home: Path) -> DiskExportFile:
-    return DiskExportFile(str(home), FreeLease())
+    return DiskExportFile(str(home), RevocableLease())
 
 
 def names(folder: Path) -> list[str]:
@@ -76,7 +76,7 @@ def test_discarded_it_leaves_nothing(home: Path, file: DiskExportFile) -> None:
 
 def test_of_two_incarnations_the_newer_keeps_its_draft(home: Path, file: DiskExportFile) -> None:
     file.begin("a.csv", ".csv")
-    newer = DiskExportFile(str(home), FreeLease())
+    newer = DiskExportFile(str(home), RevocableLease())
     newer.begin("a.csv", ".csv")
     file.discard()
     newer.write("new")
@@ -85,10 +85,10 @@ def test_of_two_incarnations_the_newer_keeps_its_draft(home: Path, file: DiskExp
 
 
 def test_whoever_was_replaced_gives_no_file_its_name(home: Path) -> None:
-    lease = FreeLease()
+    lease = RevocableLease()
     file = DiskExportFile(str(home), lease)
     file.begin("a.csv", ".csv")
-    lease.stale = True
+    lease.revoke()
     with pytest.raises(StaleGeneration):
         file.publish()
     file.discard()
@@ -160,7 +160,7 @@ def test_paths_that_are_taken(home: Path, tmp_path: Path) -> None:
         ("sub/../d.csv", "d.csv"),
         (str(tmp_path / "link" / "e.csv"), "e.csv"),
     ]:
-        file = DiskExportFile(str(tmp_path / "link"), FreeLease())
+        file = DiskExportFile(str(tmp_path / "link"), RevocableLease())
         assert file.begin(path, ".csv") == str(home / where)
         file.publish()
         assert (home / where).exists()
