@@ -35,6 +35,7 @@ RETRY_S = 60.0
 FIRST_AUDIT_S = 3_600.0
 ENDING = ("CLOSINGD_COMPLETE", "AWAITING_UNILATERAL", "FUNDING_SPEND_SEEN", "ONCHAIN")
 MOST_ENTRIES = 1_000
+NOT_READ = "what the node moved has not been read yet"
 MOST_ESTIMATES = 10_000
 MOST_COSTS = 100_000
 
@@ -61,7 +62,7 @@ class Bookkeeping(HouseActor):
         self._reconciles: list[Reconcile] = []
         self._estimated: frozenset[str] = frozenset()
         self._unresolved: frozenset[str] = frozenset()
-        self._books_trouble: str | None = None
+        self._books_trouble: str | None = NOT_READ
         self._reconciled: Reconciliation | None = None
 
     def open_books(self) -> None:

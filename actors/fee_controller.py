@@ -35,11 +35,13 @@ from messages.fees import (
     ContinueFees,
     ContinueLeaving,
     ContinueShadow,
+    DecisionPage,
     EvidenceSilence,
     ExplainFees,
     FeeTick,
     PolicyEnds,
     PutFeesBack,
+    ReadDecisions,
     RepricePeers,
     SetFeeByHand,
     ShadowReport,
@@ -352,6 +354,13 @@ class FeeController(HouseActor):
     @handles(ShadowReport)
     def _compare(self, message: ShadowReport) -> None:
         self._shadow.begin(message, self.config.fee_interval)
+
+    @handles(ReadDecisions)
+    def _read_decisions(self, message: ReadDecisions) -> None:
+        stored = self._store.decisions_after(message.place, message.limit)
+        place = (stored[-1].last_at_s, stored[-1].decision_id) if stored else message.place
+        rows = tuple(map(explain.line, stored))
+        self.answer(message, DecisionPage(rows, place, len(stored) < message.limit))
 
     @handles(ContinueShadow)
     def _compare_on(self, message: ContinueShadow) -> None:

@@ -16,9 +16,12 @@ from cl_revenue_ops.ports import (
     CareStore,
     ChannelStore,
     Clock,
+    EarlierFile,
+    ExportFile,
     FeeStore,
     FlowStore,
     ForwardStore,
+    ImportStore,
     Lease,
     LedgerStore,
     Log,
@@ -67,6 +70,7 @@ class Stores:
     care: Callable[[Lease], CareStore]
     boss: Callable[[Lease], BossStore]
     reports: Callable[[Lease], ReportStore]
+    imports: Callable[[Lease], ImportStore]
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Ports:
     report_node: Callable[[Lease], ReportNode]
     books: Callable[[Lease], Books]
     boss: Callable[[Lease], Boss]
+    export_file: Callable[[Lease], ExportFile]
+    earlier_file: Callable[[Lease], EarlierFile]
     stores: Stores
     calls: Calls
     log: Log
@@ -260,6 +266,21 @@ class _Births:
             gate=self._ports.gate,
         )
 
+    def importer(self, context: Context) -> MailboxActor:
+        from actors.importer import Importer
+
+        return Importer(
+            context,
+            store=self._stores.imports(context.lease),
+            file=self._ports.earlier_file(context.lease),
+            identity=Identity(self._known),
+        )
+
+    def exporter(self, context: Context) -> MailboxActor:
+        from actors.exporter import Exporter
+
+        return Exporter(context, file=self._ports.export_file(context.lease))
+
 
 def _children(ports: Ports, seed: int | None) -> list[Child]:
     """Who lives in the house, in boot order: address, kind, factory, and the facts it reads."""
@@ -281,6 +302,8 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, fees),
         ("clboss-keeper", OPTIONAL, births.clboss_keeper, boss),
+        ("importer", OPTIONAL, births.importer, channels),
+        ("exporter", OPTIONAL, births.exporter, channels),
     ]
 
 

@@ -16,7 +16,7 @@ from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
 from cl_revenue_ops.gate import WriteGate
-from cl_revenue_ops.ports import Books, Boss, Calls, Lease, Log, Node
+from cl_revenue_ops.ports import Books, Boss, Calls, EarlierFile, ExportFile, Lease, Log, Node
 from cl_revenue_ops.settings_view import SettingsView
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Wiring:
             report_node=lambda lease: LightningReports(self._rpc(lease), self._left_out),
             books=self._books,
             boss=self._boss,
+            export_file=self._export_file,
+            earlier_file=self._earlier_file,
             stores=self._stores(),
             calls=self._calls,
             log=self._log,
@@ -89,6 +91,16 @@ class Wiring:
         rpc = self._rpc(lease)
         return ClBoss(rpc, self._gate, lease, self._capabilities, self._left_out)
 
+    def _export_file(self, lease: Lease) -> ExportFile:
+        from cl_revenue_ops.storage.export_file import DiskExportFile
+
+        return DiskExportFile(self._lightning_dir, lease)
+
+    def _earlier_file(self, lease: Lease) -> EarlierFile:
+        from cl_revenue_ops.storage.earlier_file import SqliteEarlierFile
+
+        return SqliteEarlierFile(self._lightning_dir, lease)
+
     def _rpc(self, lease: Lease) -> NodeRpc:
         return NodeRpc(
             self._socket_path,
@@ -106,6 +118,7 @@ class Wiring:
         from cl_revenue_ops.storage.fee_store import SqliteFeeStore
         from cl_revenue_ops.storage.flow_store import SqliteFlowStore
         from cl_revenue_ops.storage.forward_store import SqliteForwardStore
+        from cl_revenue_ops.storage.import_store import SqliteImportStore
         from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
         from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
         from cl_revenue_ops.storage.report_store import SqliteReportStore
@@ -124,5 +137,6 @@ class Wiring:
             fees=lambda lease: SqliteFeeStore(database, lease),
             boss=lambda lease: SqliteBossStore(database, lease),
             reports=lambda lease: SqliteReportStore(database, lease),
+            imports=lambda lease: SqliteImportStore(database, lease),
             care=lambda lease: SqliteCareStore(database, lease, self._core.clock),
         )

@@ -120,3 +120,39 @@ class StockPrices(Snapshot):
 
     at_s: float
     channels: Mapping[str, StockPrice]
+
+
+class DecisionLine(NamedTuple):
+    """A recorded decision; `body` is its whole record as JSON, `outcome` None while unknown.
+
+    `at_s` is when it was first made, `last_at_s` when last, `repeats` how often in a row.
+    """
+
+    number: int
+    channel_id: str
+    at_s: float
+    last_at_s: float
+    action: str
+    code: str
+    old_ppm: int | None
+    new_ppm: int | None
+    by_hand: bool
+    repeats: int
+    outcome: str | None
+    body: str
+
+
+class DecisionPage(NamedTuple):
+    """Decisions in the order of their last repetition; `place` is the new cursor."""
+
+    rows: tuple[DecisionLine, ...]
+    place: tuple[float, int]
+    last: bool
+
+
+@dataclass(frozen=True)
+class ReadDecisions(Command):
+    """To the FeeController: at most `limit` decisions after a place (DecisionPage)."""
+
+    place: tuple[float, int]
+    limit: int

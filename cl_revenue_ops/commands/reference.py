@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cl_revenue_ops.commands.binding import Param, usage
 from cl_revenue_ops.commands.reference_clboss import BOSS_TEXTS
+from cl_revenue_ops.commands.reference_exchange import EXCHANGE_TEXTS
 from cl_revenue_ops.commands.reference_reports import REPORT_TEXTS
 from cl_revenue_ops.commands.reference_text import CommandText
 from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
@@ -28,8 +29,8 @@ What comes back:
 - **Sound, but refused or failed** (paused, no database, node out of reach, too many open calls): a
   result `{"status": "error", "error": text, "success": false}`. Nothing has changed, unless the
   text says that this is not known.
-- **No answer of the owner within 60 s** (180 s for a report, 600 s for `restore-fees`): the same,
-  with a text that says so.
+- **No answer of the owner within 60 s** (180 s for a report; 600 s for `restore-fees`, an import or
+  an export): the same, with a text that says so.
 
 Where a channel is asked for, it may be named by its short channel id (`900000x12x0`, also with
 colons, also one that it had before a splice, also its local alias), by its channel_id (64 hex
@@ -212,6 +213,7 @@ TEXTS: Mapping[str, CommandText] = {
     ),
     **REPORT_TEXTS,
     **BOSS_TEXTS,
+    **EXCHANGE_TEXTS,
 }
 
 

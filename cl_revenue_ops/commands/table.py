@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cl_revenue_ops.commands import clboss, policy, reports, settings, values
+from cl_revenue_ops.commands import clboss, exchange, policy, reports, settings, values
 from cl_revenue_ops.commands.binding import BadInput, Param, bind, bind_chosen
 from cl_revenue_ops.commands.desk import FrontDesk, HandOn
 from cl_revenue_ops.commands.status import hive_status, status
@@ -209,5 +209,17 @@ COMMANDS: tuple[RpcCommand, ...] = (
         "Give one tag of a peer, or all that were ordered from here, back to CLBoss.",
         clboss.remanage,
         (clboss.PEER, clboss.TAG),
+    ),
+    RpcCommand(
+        "revenue-import",
+        "Take policies, earnings, costs and history from the earlier plugin's database, once.",
+        exchange.run_import,
+        exchange.IMPORT,
+    ),
+    RpcCommand(
+        "revenue-export",
+        "Write ledger, forwards or fee decisions to a new file inside the node's directory.",
+        exchange.run_export,
+        exchange.EXPORT,
     ),
 )

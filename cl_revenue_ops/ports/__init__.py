@@ -16,6 +16,11 @@ from cl_revenue_ops.ports.boss_store import (
     Claims,
     IgnoreOrder,
 )
+from cl_revenue_ops.ports.earlier import (
+    EarlierFile,
+    EarlierSurvey,
+    EarlierTable,
+)
 from cl_revenue_ops.ports.errors import (
     CircuitOpen,
     MalformedReply,
@@ -27,11 +32,18 @@ from cl_revenue_ops.ports.errors import (
     Unavailable,
     WriteRefused,
 )
+from cl_revenue_ops.ports.export import (
+    BadPath,
+    ExportFile,
+)
 from cl_revenue_ops.ports.fee_store import (
     FEE_SET,
     DecisionRow,
     FeeStore,
     StoredDecision,
+)
+from cl_revenue_ops.ports.import_store import (
+    ImportStore,
 )
 from cl_revenue_ops.ports.incarnation import (
     Calls,
@@ -75,6 +87,7 @@ __all__ = [
     "FEE_SET",
     "NO_TAGS",
     "AccountTotal",
+    "BadPath",
     "Books",
     "Boss",
     "BossAbsent",
@@ -90,12 +103,17 @@ __all__ = [
     "ClosingRow",
     "DayRow",
     "DecisionRow",
+    "EarlierFile",
+    "EarlierSurvey",
+    "EarlierTable",
+    "ExportFile",
     "FeeSet",
     "FeeStore",
     "FlowStore",
     "ForwardStore",
     "GossipChannel",
     "IgnoreOrder",
+    "ImportStore",
     "IngestState",
     "Lease",
     "LedgerState",

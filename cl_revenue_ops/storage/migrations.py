@@ -177,6 +177,30 @@ _REPORTS = (
         body TEXT) WITHOUT ROWID""",
 )
 
+_IMPORTED = (
+    """CREATE TABLE imported_channel (
+        scid TEXT PRIMARY KEY,
+        channel_id TEXT,
+        peer_id TEXT,
+        capacity_msat INTEGER,
+        opened_at_s INTEGER,
+        closed_at_s INTEGER,
+        close_type TEXT,
+        figures TEXT NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE imported_fee_change (
+        number INTEGER PRIMARY KEY,
+        earlier_id INTEGER NOT NULL,
+        scid TEXT NOT NULL,
+        peer_id TEXT,
+        at_s INTEGER NOT NULL,
+        old_ppm INTEGER,
+        new_ppm INTEGER,
+        by_hand INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        UNIQUE (scid, at_s, earlier_id))""",
+    "CREATE TABLE imported_policy (peer_id TEXT PRIMARY KEY, done INTEGER NOT NULL) WITHOUT ROWID",
+)
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -189,6 +213,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "compact forwards and their totals", COMPACT_FORWARDS),
     Migration(6, "the ledger", LEDGER),
     Migration(7, "snapshots of days, the archive of closed channels", _REPORTS),
+    Migration(8, "what was imported", _IMPORTED),
 )
 
 

@@ -12,6 +12,7 @@ from cl_revenue_ops.domain.fees.decide import FeeDecision
 from cl_revenue_ops.domain.fees.explain_next import SAID_BY_THE_GATE, Outlook, next_decision
 from cl_revenue_ops.domain.fees.facts import ChannelFeeState
 from cl_revenue_ops.ports import DecisionRow, StoredDecision
+from messages.fees import DecisionLine
 
 
 def row(decision: FeeDecision, *, by_hand: bool) -> DecisionRow:
@@ -64,6 +65,25 @@ def change(stored: StoredDecision, scids: Mapping[str, str]) -> dict[str, object
         "manual": int(decision.by_hand),
         "timestamp": int(stored.last_at_s),
     }
+
+
+def line(stored: StoredDecision) -> DecisionLine:
+    """The decision as it is told to others."""
+    row = stored.row
+    return DecisionLine(
+        stored.decision_id,
+        row.channel_id,
+        row.at_s,
+        stored.last_at_s,
+        row.action,
+        row.code,
+        row.old_ppm,
+        row.new_ppm,
+        row.by_hand,
+        stored.repeats,
+        stored.outcome,
+        row.body,
+    )
 
 
 def foreign(
