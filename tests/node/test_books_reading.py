@@ -95,7 +95,7 @@ def story(line: Line, kind: str) -> None:
     more["payee"] = money.open("payee", 1_000_000, 200_000_123)
     money.pay_own(more["middle"], 7_000_001)
     money.be_paid(3_000_000)
-    money.rebalance(more["middle"], more["payee"], [(5_000_000, 321), (4_000_000, 7)])
+    money.rebalance(more["middle"], more["payee"], [(5_000_000, 2_501), (3_000_001, 1_099)])
     money.deposit(2_000_000)
     money.withdraw(150_000)
     line.mine(1)
@@ -159,7 +159,7 @@ def test_movements_page_by_page(line: Line, reader: Reader, kind: str) -> None:
 
 
 def test_events_of_every_account_give_its_balance(line: Line, reader: Reader, kind: str) -> None:
-    costs = {}
+    costs: dict[tuple[str, str], int] = {}
     for name, shown in accounts(line).items():
         found = reader(ReadAccountEvents, name, float(WHOLE))
         assert (found.account, found.malformed) == (name, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -34,7 +35,6 @@ from tests.unit.test_adapter_server import ManualClock
 
 LIMIT = 1 << 63
 Story = dict[str, Any]
-Sums = dict[tuple[str, str], list[int]]
 
 
 _Found = TypeVar("_Found")
@@ -84,7 +84,8 @@ class TestRecord:
         assert len(balances) == len(story["balances"])
         for held in balances:
             rows = found[held.account]
-            moved = sum(row.credit_msat - row.debit_msat for row in (*rows.chain, *rows.channel))
+            moved = sum(row.credit_msat - row.debit_msat for row in rows.chain)
+            moved += sum(row.credit_msat - row.debit_msat for row in rows.channel)
             if rows.routed is not None:
                 moved += rows.routed.credit_msat - rows.routed.debit_msat
             assert moved == held.balance_msat
@@ -172,7 +173,7 @@ SOUND: list[dict[str, Any]] = [
     {"account": A, "balances": [{"balance_msat": 5, "coin_type": "bc"}], "we_opened": True},
     {"amount_msat": 5, "status": "confirmed", "reserved": True},
 ]
-PARSERS = [
+PARSERS: list[Callable[[Any], Any]] = [
     parse_channel_move,
     parse_chain_move,
     parse_account_balance,
