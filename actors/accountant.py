@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.base import handles
+from actors.base import HouseActor, handles
 from actors.bookkeeping import Bookkeeping
 from actors.forward_retention import ForwardRetention
 from cl_revenue_ops.config import Config
@@ -10,6 +10,18 @@ from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import ForwardStore, IngestState, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Command, Refusal
+from messages.books import (
+    BookEntries,
+    GoOnBooking,
+    LedgerSilence,
+    LedgerTick,
+    ReadBooks,
+    ReadChainCosts,
+    ReadEntries,
+    Reconcile,
+    ReconcileTick,
+)
+from messages.channels import ChannelSnapshot
 from messages.forwards import (
     CatchUp,
     CatchUpTick,
@@ -34,7 +46,7 @@ RETRY_S = 30.0
 SILENCE_S = 120.0
 
 
-class Accountant(Bookkeeping):
+class Accountant(HouseActor):
     """Never blocks on the node: a reader fetches pages, this actor takes them in.
 
     Catch-up reads the rows created since the last time, then the rows that changed since; both
@@ -45,7 +57,10 @@ class Accountant(Bookkeeping):
     def __init__(
         self, context: Context, *, store: ForwardStore, ledger: LedgerStore, identity: Identity
     ) -> None:
-        super().__init__(context, store=store, ledger=ledger)
+        super().__init__(context)
+        self._store = store
+        self._ledger = ledger
+        self._books = Bookkeeping(context, store, ledger)
         self._identity = identity
         self._state: IngestState
         self._retention = ForwardRetention(context, store)
@@ -70,7 +85,7 @@ class Accountant(Bookkeeping):
         self._state = self._store.load()
         self.context.tell(self.context.address, CatchUpWanted("start"))
         self._retention.begin()
-        self.open_books()
+        self._books.begin()
         self._show()
 
     def configured(self, old: Config, new: Config) -> None:
@@ -115,6 +130,53 @@ class Accountant(Bookkeeping):
     def _forget(self, message: ForgetTick) -> None:
         self._retention.step()
 
+    # -- the ledger ---------------------------------------------------------------------------
+
+    @handles(ReadBooks)
+    def _read_books(self, message: ReadBooks) -> None:
+        self.answer(message, self._books.books(message))
+
+    @handles(ReadChainCosts)
+    def _read_chain_costs(self, message: ReadChainCosts) -> None:
+        self.answer(message, self._books.chain_costs())
+
+    @handles(ReadEntries)
+    def _read_entries(self, message: ReadEntries) -> None:
+        self.answer(message, self._books.entries(message))
+
+    @handles(BookEntries)
+    def _book_entries(self, message: BookEntries) -> None:
+        try:
+            new = self._ledger.book(message.entries)
+        except ValueError as error:
+            self.refuse(message, str(error), invalid=True)
+        else:
+            self.answer(message, new)
+
+    @handles(ChannelSnapshot)
+    def _channels_read(self, message: ChannelSnapshot) -> None:
+        self._books.channels_read(message)
+
+    @handles(LedgerTick)
+    def _read_moves(self, message: LedgerTick) -> None:
+        self._books.read_due()
+
+    @handles(ReconcileTick)
+    def _compare_daily(self, message: ReconcileTick) -> None:
+        self._books.compare_due()
+
+    @handles(Reconcile)
+    def _compare_now(self, message: Reconcile) -> None:
+        self._books.compare(message)
+
+    @handles(GoOnBooking)
+    def _go_on(self, message: GoOnBooking) -> None:
+        self.answer(message, None)
+
+    @handles(LedgerSilence)
+    def _silent(self, message: LedgerSilence) -> None:
+        self._books.overdue()
+
     # -- catching up with the node ------------------------------------------------------------
 
     @handles(CatchUpWanted)
@@ -154,7 +216,7 @@ class Accountant(Bookkeeping):
 
     @handles(Answer)
     def _answered(self, message: Answer) -> None:
-        if self.replied(message):
+        if self._books.replied(message):
             return
         if message.call_id != self._open_call:
             self.discard(message, "late")
@@ -165,7 +227,7 @@ class Accountant(Bookkeeping):
 
     @handles(Refusal)
     def _refused(self, message: Refusal) -> None:
-        if not self.replied(message) and message.call_id == self._open_call:
+        if not self._books.replied(message) and message.call_id == self._open_call:
             self._fail(message.reason)
 
     def _fail(self, reason: str) -> None:

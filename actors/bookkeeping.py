@@ -1,8 +1,7 @@
-"""The Accountant's ledger: what may be asked of the books, and when they are brought up to date."""
+"""The Accountant's ledger: what the books say, and when they are brought up to date."""
 
 from __future__ import annotations
 
-from actors.base import HouseActor, handles
 from actors.dialogue import Dialogue, Refused, Steps
 from actors.ledger_audit import LedgerAudit
 from actors.ledger_opening import LedgerOpening
@@ -13,14 +12,13 @@ from cl_revenue_ops.ports import ForwardStore, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.books import (
-    BookEntries,
     Books,
-    GoOnBooking,
+    CostEntry,
+    EntryPage,
     LedgerSilence,
     LedgerTick,
     NodeBalances,
     ReadBooks,
-    ReadChainCosts,
     ReadEntries,
     Reconcile,
     ReconcileTick,
@@ -33,20 +31,20 @@ READ_S = 600.0
 SOON_S = 5.0
 RETRY_S = 60.0
 FIRST_AUDIT_S = 3_600.0
+NOT_READ = "what the node moved has not been read yet"
 ENDING = ("CLOSINGD_COMPLETE", "AWAITING_UNILATERAL", "FUNDING_SPEND_SEEN", "ONCHAIN")
 MOST_ENTRIES = 1_000
-NOT_READ = "what the node moved has not been read yet"
 MOST_ESTIMATES = 10_000
 MOST_COSTS = 100_000
 
 
-class Bookkeeping(HouseActor):
+class Bookkeeping:
     """Reads what the node moved every ten minutes and soon after a channel changed; compares
-    once a day and when it is asked to.
+    once a day and when it is asked to. Blocks on the store.
     """
 
-    def __init__(self, context: Context, *, store: ForwardStore, ledger: LedgerStore) -> None:
-        super().__init__(context)
+    def __init__(self, context: Context, store: ForwardStore, ledger: LedgerStore) -> None:
+        self._context = context
         self._store = store
         self._ledger = ledger
         self._channel_of: dict[str, str] = {}
@@ -62,14 +60,14 @@ class Bookkeeping(HouseActor):
         self._reconciles: list[Reconcile] = []
         self._estimated: frozenset[str] = frozenset()
         self._unresolved: frozenset[str] = frozenset()
-        self._books_trouble: str | None = NOT_READ
+        self._trouble: str | None = NOT_READ
         self._reconciled: Reconciliation | None = None
 
-    def open_books(self) -> None:
-        """What is stored, and the first pass soon; blocks on the store."""
+    def begin(self) -> None:
+        """What is stored, and the first pass soon."""
         self._reading.recover()
-        self.context.after(SOON_S, LedgerTick())
-        self.context.after(FIRST_AUDIT_S, ReconcileTick())
+        self._context.after(SOON_S, LedgerTick())
+        self._context.after(FIRST_AUDIT_S, ReconcileTick())
 
     def _channels(self) -> dict[str, str]:
         return self._channel_of
@@ -80,16 +78,20 @@ class Bookkeeping(HouseActor):
 
     # -- what the books say ------------------------------------------------------------------------
 
-    @handles(ReadBooks)
-    def _read_books(self, message: ReadBooks) -> None:
+    def books(self, message: ReadBooks) -> Books:
+        """See messages.ReadBooks."""
         from_day, until_day = message.from_day, message.until_day
         forwards = self._store.totals(from_day, until_day)
         totals = self._ledger.totals(from_day, until_day)
         days = [d for d in (forwards.first_day, *(self._ledger.days() or ())) if d is not None]
         first_day = min(days, default=None)
-        until_s = self.now() if until_day is None else min(self.now(), until_day * float(DAY_S))
+        until_s = (
+            self._context.clock.now()
+            if until_day is None
+            else min(self._context.clock.now(), until_day * float(DAY_S))
+        )
         from_s = until_s if first_day is None else max(from_day, first_day) * float(DAY_S)
-        books = Books(
+        return Books(
             summary.by_channel(forwards.scids, totals, self._channel_of, self._estimated),
             -summary.total_of(totals, accounts.UNATTRIBUTED),
             summary.total_of(totals, accounts.WALLET_FEES),
@@ -98,68 +100,53 @@ class Bookkeeping(HouseActor):
             None if first_day is None else first_day * float(DAY_S),
             self._reading.costs_source,
             tuple(sorted(self._unresolved)),
-            self._books_trouble,
+            self._trouble,
         )
-        self.answer(message, books)
 
-    @handles(ReadChainCosts)
-    def _read_costs(self, message: ReadChainCosts) -> None:
+    def chain_costs(self) -> tuple[CostEntry, ...]:
+        """See messages.ReadChainCosts."""
         kinds = (accounts.OPENING, accounts.CLOSURE, accounts.SPLICE)
         found = [row for kind in kinds for row in self._ledger.of_accounts(f"{kind}:", MOST_COSTS)]
-        self.answer(message, costs.of_channels(found))
+        return costs.of_channels(found)
 
-    @handles(ReadEntries)
-    def _read_entries(self, message: ReadEntries) -> None:
+    def entries(self, message: ReadEntries) -> EntryPage:
+        """See messages.ReadEntries."""
         limit = max(1, min(message.limit, MOST_ENTRIES))
-        page = self._ledger.page(message.after, limit, message.from_s, message.until_s)
-        self.answer(message, page)
-
-    @handles(BookEntries)
-    def _book_entries(self, message: BookEntries) -> None:
-        try:
-            new = self._ledger.book(message.entries)
-        except ValueError as error:
-            self.refuse(message, str(error), invalid=True)
-        else:
-            self.answer(message, new)
+        return self._ledger.page(message.after, limit, message.from_s, message.until_s)
 
     # -- bringing them up to date ------------------------------------------------------------------
 
-    @handles(ChannelSnapshot)
-    def _channels_read(self, message: ChannelSnapshot) -> None:
+    def channels_read(self, message: ChannelSnapshot) -> None:
+        """The node's channels, as the registry tells them."""
         states = _states(message)
         before = None if self._snapshot is None else _states(self._snapshot)
         self._snapshot = message
         self._channel_of = by_scid(message.channels)
         if before is not None and states != before:
-            self.context.after(SOON_S, LedgerTick())
+            self._context.after(SOON_S, LedgerTick())
 
-    @handles(LedgerTick)
-    def _read_due(self, message: LedgerTick) -> None:
-        self.context.after(READ_S, LedgerTick())
+    def read_due(self) -> None:
+        """Begin a pass, unless one is under way."""
+        self._context.after(READ_S, LedgerTick())
         if not self._dialogue.running:
             self._dialogue.begin(self._guarded(self._pass()))
 
-    @handles(ReconcileTick)
-    def _reconcile_due(self, message: ReconcileTick) -> None:
+    def compare_due(self) -> None:
+        """Begin the daily comparison."""
         if self._dialogue.running:
-            self.context.after(RETRY_S, ReconcileTick())
+            self._context.after(RETRY_S, ReconcileTick())
             return
-        self.context.after(float(DAY_S), ReconcileTick())
+        self._context.after(float(DAY_S), ReconcileTick())
         self._dialogue.begin(self._guarded(self._compare()))
 
-    @handles(Reconcile)
-    def _reconcile(self, message: Reconcile) -> None:
+    def compare(self, message: Reconcile) -> None:
+        """Compare now, and answer when it is done."""
         self._reconciles.append(message)
         if not self._dialogue.running:
             self._dialogue.begin(self._guarded(self._compare()))
 
-    @handles(GoOnBooking)
-    def _go_on(self, message: GoOnBooking) -> None:
-        self.answer(message, None)
-
-    @handles(LedgerSilence)
-    def _silent(self, message: LedgerSilence) -> None:
+    def overdue(self) -> None:
+        """An answer that a pass waits for does not come."""
         self._dialogue.overdue()
 
     def replied(self, reply: Answer | Refusal) -> bool:
@@ -174,14 +161,15 @@ class Bookkeeping(HouseActor):
         try:
             yield from steps
         except Refused as refused:
-            self._books_trouble = str(refused)
-            self.context.after(RETRY_S, LedgerTick())
+            self._trouble = str(refused)
+            self._context.after(RETRY_S, LedgerTick())
             waiting, self._reconciles = self._reconciles, []
             for command in waiting:
-                self.refuse(command, f"the books could not be compared: {refused}")
+                reason = f"the books could not be compared: {refused}"
+                self._context.tell(command.reply_to, Refusal(command.call_id, reason))
         else:
-            self._books_trouble = None
-        self.show_books()
+            self._trouble = None
+        self._show()
 
     def _pass(self) -> Steps:
         yield from self._opening.split()
@@ -199,7 +187,7 @@ class Bookkeeping(HouseActor):
             raise
         self._estimate()
         for command in asked:
-            self.answer(command, self._reconciled)
+            self._context.tell(command.reply_to, Answer(command.call_id, self._reconciled))
 
     def _compared(self, found: Reconciliation, node: NodeBalances) -> None:
         self._reconciled = found
@@ -207,30 +195,30 @@ class Bookkeeping(HouseActor):
             row.account for row in node.accounts or () if row.closed and row.resolved is False
         )
         if any(row.remainder_msat for row in found.rows) and found.trouble is None:
-            self.context.log.warn(f"books: {assertions.in_words(found.rows)}")
+            self._context.log.warn(f"books: {assertions.in_words(found.rows)}")
 
     def _estimate(self) -> None:
         """Costs that no record tells are estimated, until a record does."""
         found = self._ledger.of_accounts(accounts.ESTIMATED, MOST_ESTIMATES)
         made = [entry for _, entry in found if entry.kind == estimates.SOURCE]
         if self._reading.costs_source != ESTIMATED:
-            self._ledger.book(estimates.undone(made, self.now()))
+            self._ledger.book(estimates.undone(made, self._context.clock.now()))
             self._estimated = frozenset()
         elif self._snapshot is not None:
             booked = {total.account for total in self._ledger.totals(0, None)}
-            new = estimates.entries(self._snapshot.channels, booked, self.now())
+            new = estimates.entries(self._snapshot.channels, booked, self._context.clock.now())
             self._ledger.book(new)
             self._estimated = estimates.estimated([*made, *new])
 
-    def show_books(self) -> None:
+    def _show(self) -> None:
         """Put the state of the books where the status finds it."""
         found = self._reconciled
-        self.context.board.put(
-            f"{self.context.address} books",
-            self.now(),
+        self._context.board.put(
+            f"{self._context.address} books",
+            self._context.clock.now(),
             {
                 "costs_source": self._reading.costs_source,
-                "trouble": self._books_trouble,
+                "trouble": self._trouble,
                 "malformed": self._reading.malformed,
                 "compared_at": None if found is None else found.at_s,
                 "comparison": None if found is None else assertions.in_words(found.rows),

@@ -49,7 +49,7 @@ def of_balances(node: NodeBalances, ours: OurBooks) -> list[Assertion]:
     rows: list[Assertion] = []
     if node.accounts is not None:
         theirs = {a.account: a.balance_msat for a in node.accounts if a.account != EXTERNAL}
-        named = {account for account in ours.totals if account.startswith(accounts.CHANNEL)}
+        named = {account for account in sorted(ours.totals) if account.startswith(accounts.CHANNEL)}
         own = {accounts.parted(account)[1] or "" for account in named}
         # An account that bookkeeper does not know is one without any movement.
         rows += (
