@@ -17,7 +17,6 @@ from messages.books import (
     EntryPage,
     LedgerSilence,
     LedgerTick,
-    NodeBalances,
     ReadBooks,
     ReadEntries,
     Reconcile,
@@ -25,6 +24,7 @@ from messages.books import (
     Reconciliation,
 )
 from messages.channels import ChannelSnapshot
+from messages.node_books import NodeBalances
 
 DAY_S = 86_400
 READ_S = 600.0

@@ -8,7 +8,7 @@ from actors.base import HouseActor, handles
 from cl_revenue_ops.ports import Books, ChannelReading, Node, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Command
-from messages.books import (
+from messages.node_books import (
     NodeBalances,
     ReadAccountEvents,
     ReadChainMoves,

@@ -13,17 +13,15 @@ from cl_revenue_ops.domain.ledger import accounts, assertions, opening, residue,
 from cl_revenue_ops.domain.ledger.assertions import OurBooks
 from cl_revenue_ops.ports import ForwardStore, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
-from messages.books import (
-    Entry,
-    GoOnBooking,
+from messages.books import Entry, GoOnBooking, Reconciliation
+from messages.forwards import CatchUp, ReadForwardIndexes, ScidTotals
+from messages.node_books import (
     IncomeSum,
     NodeBalances,
     ReadIncome,
     ReadMoveIndexes,
     ReadNodeBalances,
-    Reconciliation,
 )
-from messages.forwards import CatchUp, ReadForwardIndexes, ScidTotals
 
 NODE_READER = "node-reader"
 TRIES = 4

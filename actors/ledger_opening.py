@@ -10,9 +10,10 @@ from actors.ledger_reading import LedgerReading, ask
 from cl_revenue_ops.domain.ledger import accounts, chain, opening
 from cl_revenue_ops.ports import ForwardStore, LedgerStore, Sought
 from cl_revenue_ops.runtime.actor import Context
-from messages.books import ChainMove, Entry, GoOnBooking, NodeBalances, ReadNodeBalances
+from messages.books import Entry, GoOnBooking
 from messages.channels import ScidsFound
 from messages.forwards import CatchUp, LoggedForward
+from messages.node_books import ChainMove, NodeBalances, ReadNodeBalances
 
 REGISTRY = "channel-registry"
 CATCH_UP_S = 1_200.0

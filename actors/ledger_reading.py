@@ -6,20 +6,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from actors.dialogue import Ask, Steps
+from actors.dialogue import Ask, Refused, Steps
 from cl_revenue_ops.domain.ledger import allotment, chain, moves
 from cl_revenue_ops.ports import LedgerState, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Command
-from messages.books import (
+from messages.books import Entry, GoOnBooking
+from messages.node_books import (
     EXTERNAL,
     AccountEvents,
     ChainMove,
     ChainMovePage,
     ChannelMove,
     ChannelMovePage,
-    Entry,
-    GoOnBooking,
     MoveIndexes,
     NodeBalances,
     OnchainFee,
@@ -35,6 +34,10 @@ READER = "books-reader"
 PAGE_ROWS = 1_000
 PATIENCE_S = 300.0
 RECENT = 2 * PAGE_ROWS
+DOUBTS = 2
+# So often bookkeeper may refuse an account before its fees are inferred. It cannot page: what it
+# has of a channel with very many forwards may be more than an answer can hold.
+PATIENT_PASSES = 3
 BOOKKEEPER, INFERRED, ESTIMATED, UNKNOWN = "bookkeeper", "inferred", "estimated", "none"
 
 
@@ -62,6 +65,7 @@ class LedgerReading:
         # A pass that ended early leaves these for the next.
         self._accounts: dict[str, None] = {}
         self._txids: dict[str, None] = {}
+        self._refusals: dict[str, int] = {}
 
     def recover(self) -> None:
         """What is stored; the first pass looks again at the transactions that were read last.
@@ -100,10 +104,7 @@ class LedgerReading:
             self._context.log.warn("the node's movements on the chain begin anew; read again")
             self.keep(next_chain=1)
         while self.state.next_chain <= newest:
-            page: ChainMovePage = yield ask(
-                ReadChainMoves, start=self.state.next_chain, limit=PAGE_ROWS
-            )
-            self.malformed += page.malformed
+            page: ChainMovePage = yield from self._page(ReadChainMoves, start=self.state.next_chain)
             self._note(page.rows)
             entries = chain.chain_entries(page.rows, "listchainmoves")
             self._book(entries, next_chain=page.next_start)
@@ -115,17 +116,22 @@ class LedgerReading:
             self._context.log.warn("the node's movements in channels begin anew, beyond is read")
             self.keep(next_channel=newest + 1)
         while self.state.next_channel <= newest:
-            page: ChannelMovePage = yield ask(
-                ReadChannelMoves,
-                start=self.state.next_channel,
-                limit=PAGE_ROWS,
-                early_s=self._early_s,
+            page: ChannelMovePage = yield from self._page(
+                ReadChannelMoves, start=self.state.next_channel, early_s=self._early_s
             )
-            self.malformed += page.malformed
             entries = self._channel_entries(page.rows, "listchannelmoves")
             self._book(entries, routed=page.routed, next_channel=page.next_start)
             if page.last:
                 break
+
+    def _page(self, kind: type[Command], **fields: object) -> Steps:
+        """A page; one with rows that cannot be understood is read again: a node may stumble."""
+        for _ in range(1 + DOUBTS):
+            page = yield ask(kind, limit=PAGE_ROWS, **fields)
+            if not page.malformed:
+                break
+        self.malformed += page.malformed
+        return page
 
     def _costs(self) -> Steps:
         """What bookkeeper says that transactions cost: those just read, and those still open."""
@@ -134,9 +140,15 @@ class LedgerReading:
         fees: list[OnchainFee] = []
         there = True
         for account in list(self._accounts):
-            found: AccountEvents | None = yield ask(
-                ReadAccountEvents, account=account, early_s=self._early_s
-            )
+            try:
+                found: AccountEvents | None = yield ask(
+                    ReadAccountEvents, account=account, early_s=self._early_s
+                )
+            except Refused as refused:
+                self._refusals[account] = self._refusals.get(account, 0) + 1
+                self._context.log.info(f"bookkeeper's events of {account}: {refused}")
+                continue
+            self._refusals.pop(account, None)
             there = there and found is not None
             fees += found.fees if found is not None else ()
         if self._accounts or self.costs_source == UNKNOWN:
@@ -174,6 +186,7 @@ class LedgerReading:
     # -- booking -----------------------------------------------------------------------------------
 
     def _note(self, rows: Iterable[ChainMove]) -> None:
+        """Transactions whose costs are to be asked for, of the accounts that take part."""
         for row in rows:
             self._txids[row.txid] = None
             if row.account != EXTERNAL:
@@ -199,11 +212,17 @@ class LedgerReading:
         by_txid: dict[str, list[OnchainFee]] = defaultdict(list)
         for fee in fees or ():
             by_txid[fee.txid].append(fee)
-        for number, txid in enumerate(list(self._txids)):
+        noted, self._accounts, self._txids = list(self._txids), {}, {}
+        for number, txid in enumerate(noted):
             if number % PAGE_ROWS == PAGE_ROWS - 1:
                 yield Ask(self._context.address, GoOnBooking)
             booked = self._store.of_transaction(txid)
-            entry = allotment.allotment(txid, booked, None if fees is None else by_txid[txid])
+            rows = chain.chain_rows(booked)
+            refused = [self._refusals[r.account] for r in rows if r.account in self._refusals]
+            if any(times < PATIENT_PASSES for times in refused):
+                self._note(rows)
+                continue
+            known = None if fees is None or refused else by_txid[txid]
+            entry = allotment.allotment(txid, booked, known)
             if entry is not None:
                 self._store.book([entry])
-        self._accounts, self._txids = {}, {}

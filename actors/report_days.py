@@ -11,7 +11,8 @@ from cl_revenue_ops.domain.reports.money import DAY_S
 from cl_revenue_ops.domain.reports.snapshots import MOST_DAYS
 from cl_revenue_ops.ports import DayRow, PortError, ReportStore
 from cl_revenue_ops.runtime.actor import Context
-from messages.books import Books, NodeBalances, ReadBooks, ReadNodeBalances
+from messages.books import Books, ReadBooks
+from messages.node_books import NodeBalances, ReadNodeBalances
 from messages.reports import DayTick
 
 ACCOUNTANT, BOOKS_READER = "accountant", "books-reader"

@@ -19,16 +19,8 @@ from cl_revenue_ops.domain.reports import (
 )
 from cl_revenue_ops.domain.reports.ground import Balances, Ground, Missing
 from cl_revenue_ops.domain.reports.profitability import Spans
-from messages.books import (
-    Books,
-    CostEntry,
-    NodeBalances,
-    ReadBooks,
-    ReadChainCosts,
-    ReadNodeBalances,
-    Reconcile,
-    Reconciliation,
-)
+from messages.books import Books, CostEntry, ReadBooks, ReadChainCosts, Reconcile, Reconciliation
+from messages.node_books import NodeBalances, ReadNodeBalances
 from messages.reports import ChainView, MakeReport, ReadChainView
 
 ACCOUNTANT, BOOKS_READER, NODE_READER = "accountant", "books-reader", "node-reader"

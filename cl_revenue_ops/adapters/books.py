@@ -25,7 +25,7 @@ from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.adapters.validate import COUNT_LIMIT
 from cl_revenue_ops.ports import MalformedReply, NodeRefused, WalletReading
-from messages.books import (
+from messages.node_books import (
     EXTERNAL,
     AccountBalance,
     AccountEvents,

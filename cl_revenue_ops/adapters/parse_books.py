@@ -20,15 +20,8 @@ from cl_revenue_ops.adapters.validate import (
     parse_stamp,
     parse_word,
 )
-from messages.books import (
-    EXTERNAL,
-    WALLET,
-    AccountBalance,
-    ChainMove,
-    ChannelMove,
-    OnchainFee,
-)
 from messages.moves import OwnMove
+from messages.node_books import EXTERNAL, WALLET, AccountBalance, ChainMove, ChannelMove, OnchainFee
 
 _SPLICE, _OPENER = "splice", "opener"
 _OUTPUTS_LIMIT = 1 << 32

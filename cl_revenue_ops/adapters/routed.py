@@ -12,7 +12,7 @@ from cl_revenue_ops.adapters.validate import (
     parse_msat,
     parse_stamp,
 )
-from messages.books import RoutedSum
+from messages.node_books import RoutedSum
 
 _ROUTED = "routed"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from messages.books import (
+from messages.node_books import (
     AccountBalance,
     AccountEvents,
     ChainMovePage,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from cl_revenue_ops.ports.stores import Store
-from messages.books import Entry, EntryPage, RoutedSum
+from messages.books import Entry, EntryPage
+from messages.node_books import RoutedSum
 
 
 class LedgerState(NamedTuple):

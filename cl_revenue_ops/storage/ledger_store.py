@@ -21,7 +21,8 @@ from cl_revenue_ops.storage.ledger_rows import (
 )
 from cl_revenue_ops.storage.ledger_totals import Sums, read_days, read_totals
 from cl_revenue_ops.storage.repository import Repository
-from messages.books import Entry, EntryPage, RoutedSum
+from messages.books import Entry, EntryPage
+from messages.node_books import RoutedSum
 
 # A longer page is cut; a longer run of entries out of the window is passed over in several calls.
 MOST_ROWS = 10_000

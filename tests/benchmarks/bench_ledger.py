@@ -16,7 +16,7 @@ from cl_revenue_ops.domain.ledger.moves import channel_entries, payments_in
 from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.fair_lock import FairLock
 from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
-from messages.books import ChannelMove
+from messages.node_books import ChannelMove
 
 START_S = 1_700_000_000
 DAY_S = 86_400

@@ -22,7 +22,7 @@ from cl_revenue_ops.adapters.transport import DeadlineRpc
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Command
-from messages.books import (
+from messages.node_books import (
     AccountBalance,
     MoveIndexes,
     ReadAccountEvents,

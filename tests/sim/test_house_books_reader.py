@@ -10,7 +10,7 @@ import pytest
 
 from cl_revenue_ops.adapters.capabilities import BOOKKEEPER_REPROBE_AFTER_S
 from cl_revenue_ops.runtime.actor import Parked
-from messages.books import (
+from messages.node_books import (
     AccountEvents,
     ChainMovePage,
     ChannelMovePage,

@@ -12,8 +12,8 @@ import pytest
 from cl_revenue_ops.domain.ledger import accounts, residue
 from cl_revenue_ops.domain.ledger.forwards import postings_of
 from cl_revenue_ops.simnode.node import SimulatedNode
-from messages.books import WALLET, OnchainFee
 from messages.forwards import SETTLED, LoggedForward
+from messages.node_books import WALLET, OnchainFee
 from tests.unit.ledger_support import (
     PlainLedger,
     chain_row,

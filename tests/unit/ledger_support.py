@@ -19,8 +19,9 @@ from cl_revenue_ops.domain.ledger.chain import (
 )
 from cl_revenue_ops.domain.ledger.forwards import postings_of
 from cl_revenue_ops.domain.ledger.moves import channel_entries, payments_in
-from messages.books import ChainMove, ChannelMove, Entry, OnchainFee
+from messages.books import Entry
 from messages.forwards import SETTLED, LoggedForward
+from messages.node_books import ChainMove, ChannelMove, OnchainFee
 
 RECORD = Path(__file__).parents[1] / "sim" / "real_books.json"
 STORIES = ("payments", "forced", "cheated")

@@ -10,7 +10,8 @@ from cl_revenue_ops.domain.ledger.allotment import allotment
 from cl_revenue_ops.domain.ledger.chain import chain_entries
 from cl_revenue_ops.domain.ledger.moves import channel_entries, payments_in
 from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
-from messages.books import WALLET, ChainMove, ChannelMove, Entry, RoutedSum
+from messages.books import Entry
+from messages.node_books import WALLET, ChainMove, ChannelMove, RoutedSum
 from tests.unit.storage_support import RevocableLease, opened
 
 PAGE = 20

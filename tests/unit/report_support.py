@@ -6,9 +6,10 @@ from typing import Any
 
 from cl_revenue_ops.domain.reports.ground import Ground
 from cl_revenue_ops.domain.reports.profitability import Spans
-from messages.books import Books, ChannelBooks, CostEntry, NodeBalances
+from messages.books import Books, ChannelBooks, CostEntry
 from messages.channels import ChannelEntry, ChannelFact
 from messages.flow import ChannelFlow
+from messages.node_books import NodeBalances
 from messages.reports import ChainView
 
 DAY_S = 86_400.0

@@ -17,7 +17,7 @@ from cl_revenue_ops.adapters.capabilities import (
 )
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.ports import Books, CircuitOpen, MalformedReply, NodeRefused, TimedOut
-from messages.books import (
+from messages.node_books import (
     AccountBalance,
     ChainMove,
     ChannelMove,

@@ -27,7 +27,7 @@ from cl_revenue_ops.adapters.parse_books import (
 from cl_revenue_ops.adapters.routed import RoutedTally
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
-from messages.books import AccountEvents, ChainMove, ChannelMove
+from messages.node_books import AccountEvents, ChainMove, ChannelMove
 from tests.sim.test_simnode_bookkeeper import STORIES, recorded
 from tests.unit.test_adapter_books import HASH, OTHER, TXID, A, event, invoice, routed, spent
 from tests.unit.test_adapter_forwards import anything

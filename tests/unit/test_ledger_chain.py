@@ -16,8 +16,9 @@ from cl_revenue_ops.domain.ledger.chain import (
     htlcs_in,
     payment_htlc,
 )
-from messages.books import EXTERNAL, WALLET, ChainMove, Entry, OnchainFee
+from messages.books import Entry
 from messages.forwards import FAILED
+from messages.node_books import EXTERNAL, WALLET, ChainMove, OnchainFee
 from tests.unit.ledger_support import PlainLedger, forward, summed, take_chain
 
 A, B = "a" * 64, "b" * 64

@@ -15,8 +15,9 @@ from cl_revenue_ops.domain.ledger.moves import (
     move_of,
     payments_in,
 )
-from messages.books import ChannelMove, Entry
+from messages.books import Entry
 from messages.forwards import FAILED, OFFERED, SETTLED, Forward, LoggedForward
+from messages.node_books import ChannelMove
 from tests.unit.ledger_support import PlainLedger, forward, summed, take_channel
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cl_revenue_ops.domain.ledger import accounts
-from messages.books import WALLET, OnchainFee
+from messages.node_books import WALLET, OnchainFee
 from tests.unit.ledger_support import (
     STORIES,
     PlainLedger,

@@ -10,9 +10,9 @@ from actors.node_reader import NodeReader
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
 from cl_revenue_ops.domain.fees.facts import Conditions, FeeParameters, Pin
 from cl_revenue_ops.ports import PortError, StaleGeneration
-from messages.books import ReadMoveIndexes
 from messages.channels import ChannelFact
 from messages.forwards import ReadForwardIndexes
+from messages.node_books import ReadMoveIndexes
 
 A, PEER = "aa" * 32, "02" + "cc" * 32
 

@@ -27,7 +27,8 @@ from cl_revenue_ops.storage.ledger_rows import (
     unpacked_postings,
 )
 from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
-from messages.books import Entry, RoutedSum
+from messages.books import Entry
+from messages.node_books import RoutedSum
 from tests.unit.ledger_support import STORIES, PlainLedger, recorded, take_chain, take_channel
 from tests.unit.storage_support import RevocableLease, opened
 

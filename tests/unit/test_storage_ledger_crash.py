@@ -11,7 +11,8 @@ from pathlib import Path
 from cl_revenue_ops.domain.ledger import accounts
 from cl_revenue_ops.storage.care_store import SqliteCareStore
 from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
-from messages.books import Entry, RoutedSum
+from messages.books import Entry
+from messages.node_books import RoutedSum
 from tests.unit.ledger_support import summed
 from tests.unit.ledger_writer import CHANNEL, PAGE, book_page, totals_of
 from tests.unit.storage_support import RevocableLease, SetClock, opened

@@ -17,7 +17,8 @@ from cl_revenue_ops.domain.ledger.chain import (
     chain_rows,
     htlc_end,
 )
-from messages.books import EXTERNAL, WALLET, ChainMove, Entry, OnchainFee
+from messages.books import Entry
+from messages.node_books import EXTERNAL, WALLET, ChainMove, OnchainFee
 
 ALLOTMENT = "allotment"
 

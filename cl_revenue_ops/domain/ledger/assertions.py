@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cl_revenue_ops.domain.ledger import accounts
-from messages.books import EXTERNAL, WALLET, Assertion, ChannelBooks, IncomeSum, NodeBalances
+from messages.books import Assertion, ChannelBooks
+from messages.node_books import EXTERNAL, WALLET, IncomeSum, NodeBalances
 
 BOOKKEEPER, CHANNELS, FUNDS, INFO = (
     "bkpr-listbalances",
@@ -49,8 +50,11 @@ def of_balances(node: NodeBalances, ours: OurBooks) -> list[Assertion]:
     rows: list[Assertion] = []
     if node.accounts is not None:
         theirs = {a.account: a.balance_msat for a in node.accounts if a.account != EXTERNAL}
-        named = {account for account in sorted(ours.totals) if account.startswith(accounts.CHANNEL)}
-        own = {accounts.parted(account)[1] or "" for account in named}
+        own = [
+            channel_id
+            for kind, channel_id in map(accounts.parted, ours.totals)
+            if kind == accounts.CHANNEL and channel_id is not None
+        ]
         # An account that bookkeeper does not know is one without any movement.
         rows += (
             Assertion("balance", name, ours.balance_msat(name), theirs.get(name, 0), BOOKKEEPER)
@@ -122,10 +126,8 @@ def of_income(income: Iterable[IncomeSum], ours: OurBooks, *, whole_life: bool) 
 
 
 def _by_channel(what: str, ours: Mapping[str, int], theirs: Mapping[str, int]) -> list[Assertion]:
-    named = sorted(
-        account for account in {*ours, *theirs} if ours.get(account) or theirs.get(account)
-    )
-    return [Assertion(what, a, ours.get(a, 0), theirs.get(a, 0), INCOME) for a in named]
+    pairs = [(name, ours.get(name, 0), theirs.get(name, 0)) for name in sorted({*ours, *theirs})]
+    return [Assertion(what, name, a, b, INCOME) for name, a, b in pairs if a or b]
 
 
 def _of_chain(

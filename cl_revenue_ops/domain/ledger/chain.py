@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.ledger import accounts, evidence
-from messages.books import EXTERNAL, WALLET, ChainMove, Entry
+from messages.books import Entry
 from messages.forwards import SETTLED, LoggedForward
+from messages.node_books import EXTERNAL, WALLET, ChainMove
 
 CHAIN = "chain"
 OUTSIDE = "outside"

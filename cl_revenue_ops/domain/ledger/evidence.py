@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cl_revenue_ops.domain import jsontext
-from messages.books import ChainMove, ChannelMove
+from messages.node_books import ChainMove, ChannelMove
 
 # What is left out where a row has it: the defaults, and amounts of nothing.
 _NOTHING: dict[str, Any] = {"created_index": None, "credit_msat": 0, "debit_msat": 0}

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.ledger import accounts, evidence
-from messages.books import ChannelMove, Entry
+from messages.books import Entry
+from messages.node_books import ChannelMove
 
 PAYMENT = "payment"
 CORRECTION = "correction"

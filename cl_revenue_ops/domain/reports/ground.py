@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from cl_revenue_ops.domain.channels import USABLE_STATES
 from cl_revenue_ops.domain.reports.money import DAY_S, sats
-from messages.books import Books, ChannelBooks, CostEntry, NodeBalances
+from messages.books import Books, ChannelBooks, CostEntry
 from messages.channels import ChannelEntry
 from messages.fees import StockPrice
 from messages.flow import ChannelFlow
+from messages.node_books import NodeBalances
 from messages.policies import PeerPolicy
 from messages.reports import ChainView
 

@@ -9,7 +9,8 @@ from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.reports import money
 from cl_revenue_ops.domain.reports.ground import Ground
 from cl_revenue_ops.domain.reports.money import DAY_S, sats
-from messages.books import Books, NodeBalances
+from messages.books import Books
+from messages.node_books import NodeBalances
 
 # Late forwards of a day are in the books by then.
 SETTLED_S = 6 * 3_600.0
