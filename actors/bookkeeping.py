@@ -66,6 +66,7 @@ class Bookkeeping:
     def begin(self) -> None:
         """What is stored, and the first pass soon."""
         self._reading.recover()
+        self._show()
         self._context.after(SOON_S, LedgerTick())
         self._context.after(FIRST_AUDIT_S, ReconcileTick())
 
@@ -212,18 +213,17 @@ class Bookkeeping:
 
     def _show(self) -> None:
         """Put the state of the books where the status finds it."""
-        found = self._reconciled
-        self._context.board.put(
-            f"{self._context.address} books",
-            self._context.clock.now(),
-            {
-                "costs_source": self._reading.costs_source,
-                "trouble": self._trouble,
-                "malformed": self._reading.malformed,
-                "compared_at": None if found is None else found.at_s,
-                "comparison": None if found is None else assertions.in_words(found.rows),
-            },
-        )
+        context, found = self._context, self._reconciled
+        if not context.lease.is_current():
+            return
+        body = {
+            "costs_source": self._reading.costs_source,
+            "trouble": self._trouble,
+            "malformed": self._reading.malformed,
+            "compared_at": None if found is None else found.at_s,
+            "comparison": None if found is None else assertions.in_words(found.rows),
+        }
+        context.board.put(f"{context.address} books", context.clock.now(), body)
 
 
 def _states(snapshot: ChannelSnapshot) -> dict[str, tuple[str, bool]]:

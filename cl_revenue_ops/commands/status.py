@@ -36,6 +36,7 @@ def status(desk: FrontDesk) -> dict[str, object]:
             "dry_run": config.dry_run,
         },
         "forwards": desk.notice("accountant") or {},
+        "books": desk.notice("accountant books") or {},
         "channel_states": desk.rendered("channel_states", _sources(desk), _channel_states),
         "recent_fee_changes": fees.get("recent", [])[:NEWEST],
         "foreign_fees": fees.get("foreign", []),
