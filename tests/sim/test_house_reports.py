@@ -257,6 +257,28 @@ def test_while_the_node_does_not_tell_its_balances_the_rest_is_answered(node: Ho
     assert "net worth" in asked(node, "revenue-dashboard", "format=text")["text"].lower()
 
 
+def test_a_node_that_is_away_for_hours_crashes_nothing() -> None:
+    with house_node(start=False) as node:
+        for name in ("alice", "bob"):
+            node.open(name, 10_000_000, 5_000_000)
+        node.start()
+        node.settle()
+        node.reachable = False
+        node.wait_s(2 * HOUR_S)
+        node.call("revenue-cleanup-closed")
+        assert node.status()["actors"]["reporter"]["restarts"] == 0
+        node.reachable = True
+        node.world.close(list(node.world.channels)[0])
+        node.world.mine(6)
+        node.wait_s(HOUR_S)
+        node.world.mine(120)
+        node.wait_s(60.0)
+        node.fault("error", "listclosedchannels")
+        answer = asked(node, "revenue-cleanup-closed")
+        assert answer["archived"] + len(answer["waiting"]) + len(answer["errors"]) > 0
+        assert node.status()["actors"]["reporter"]["restarts"] == 0
+
+
 def test_before_the_channels_were_read_no_report_is_made() -> None:
     with house_node(start=False) as node:
         node.reachable = False

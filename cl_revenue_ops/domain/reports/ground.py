@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.channels import USABLE_STATES
@@ -86,8 +87,9 @@ class Ground(NamedTuple):
         return found
 
 
-class Missing(NamedTuple):
-    """What could not be had, and why."""
+@dataclass(frozen=True)
+class Missing:
+    """What could not be had, and why. No tuple: many an answer is one."""
 
     reason: str
 
