@@ -23,7 +23,7 @@ PAGE = 1_000
 CODES = (4_103, 4_108, 16_394, None)
 
 
-class _Lease:
+class OneLease:
     """Nobody replaces a benchmark."""
 
     def call(self, what: str, deadline_s: float) -> nullcontext[None]:
@@ -54,10 +54,10 @@ def main(arguments: list[str]) -> dict[str, float]:
 def _measure(folder: Path, count: int, channels: int, days: float) -> dict[str, float]:
     base = Database(None, str(folder), FairLock(), print)
     base.open("02" + "ab" * 32, "regtest")
-    store = SqliteForwardStore(base, _Lease())
+    store = SqliteForwardStore(base, OneLease())
     path, empty = base.place().path, base.place().path.stat().st_size
     cpu_s = 0.0
-    for page in _pages(count, channels, days):
+    for page in pages(count, _scids(channels), days, START_S):
         before_s = time.process_time()
         store.ingest(page, authoritative=True, next_created=page[-1].created_index)
         cpu_s += time.process_time() - before_s
@@ -122,9 +122,14 @@ def _checkpoint(base: Database) -> None:
     base.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
-def _pages(count: int, channels: int, days: float) -> Iterator[list[Forward]]:
+def _scids(channels: int) -> list[str]:
+    return [f"{700_000 + 7 * n}x{n % 2_000}x{n % 3}" for n in range(channels)]
+
+
+def pages(count: int, scids: list[str], days: float, start_s: float) -> Iterator[list[Forward]]:
+    """Forwards over these channels, at random and evenly over the days, a page at a time."""
     rng = np.random.default_rng(1)
-    scids = [f"{700_000 + 7 * n}x{n % 2_000}x{n % 3}" for n in range(channels)]
+    channels = len(scids)
     ids = [0] * channels
     apart_s = days * DAY_S / count
     for first in range(0, count, PAGE):
@@ -134,7 +139,7 @@ def _pages(count: int, channels: int, days: float) -> Iterator[list[Forward]]:
         kinds = rng.choice(3, size, p=(0.6, 0.3, 0.1)).tolist()
         page = []
         for n, ((one, two), out_msat, kind) in enumerate(zip(ways, outs, kinds, strict=True)):
-            at_s = round(START_S + (first + n) * apart_s, 6)
+            at_s = round(start_s + (first + n) * apart_s, 6)
             ids[one] += 1
             page.append(
                 Forward(
