@@ -268,7 +268,7 @@ def test_a_node_that_is_away_for_hours_crashes_nothing() -> None:
         node.call("revenue-cleanup-closed")
         assert node.status()["actors"]["reporter"]["restarts"] == 0
         node.reachable = True
-        node.world.close(list(node.world.channels)[0])
+        node.world.close(next(iter(node.world.channels)))
         node.world.mine(6)
         node.wait_s(HOUR_S)
         node.world.mine(120)
