@@ -58,7 +58,7 @@ def rows(node: HouseNode) -> dict[int, tuple[dict[str, Any], dict[str, Any] | No
 def worth_msat(node: HouseNode) -> int:
     funds = node.call("listfunds")
     confirmed = [o["amount_msat"] for o in funds["outputs"] if o["status"] == "confirmed"]
-    return sum(confirmed) + sum(c["our_amount_msat"] for c in funds["channels"])
+    return int(sum(confirmed) + sum(c["our_amount_msat"] for c in funds["channels"]))
 
 
 def held_msat(held: dict[str, Any] | None) -> int:

@@ -268,7 +268,7 @@ def test_a_node_that_is_away_for_hours_crashes_nothing() -> None:
         node.call("revenue-cleanup-closed")
         assert node.status()["actors"]["reporter"]["restarts"] == 0
         node.reachable = True
-        node.world.close(list(node.world.channels)[0])
+        node.world.close(next(iter(node.world.channels)))
         node.world.mine(6)
         node.wait_s(HOUR_S)
         node.world.mine(120)
@@ -287,3 +287,22 @@ def test_before_the_channels_were_read_no_report_is_made() -> None:
         answer = node.call("revenue-history")
         assert answer["status"] == "error"
         assert answer["success"] is False
+
+
+def test_b_14_revenue_and_costs_of_a_window_cover_the_same_days_whatever_was_let_go() -> None:
+    with house_node(start=False) as node:
+        for name in ("alice", "bob"):
+            node.open(name, 10_000_000, 5_000_000)
+        node.start()
+        node.settle()
+        node.call("revenue-config", ["set", "settled_forward_retention_days", 30])
+        incoming, outgoing = list(node.world.channels)[:2]
+        for _ in range(3):
+            node.world.forward(incoming, outgoing, 10**7, 10**7 + FEE_MSAT, node.now_s)
+            node.wait_s(HOUR_S)
+        node.wait_s(40 * DAY_S)
+        assert node.query("SELECT count(*) FROM forward_log") == [(0,)]
+        period = asked(node, "revenue-dashboard", 60)["period"]
+        assert period["total_forwards"] == 3
+        assert period["gross_revenue_sats"] == round(3 * FEE_MSAT / 1000)
+        assert asked(node, "revenue-dashboard", 7)["period"]["total_forwards"] == 0

@@ -178,7 +178,7 @@ def test_after_a_splice_the_first_scid_tells_the_age() -> None:
 
 
 def test_a_02_a_peer_has_its_policy_profit_flow_and_channels_open_and_closed() -> None:
-    ours = {"peer_id": peer_id(7)}
+    ours: dict[str, Any] = {"peer_id": peer_id(7)}
     found = ground(
         entry(1, **ours), entry(2, closed=True, **ours), entry(3),
         flows={channel_id(1): flow(1, klass="source")},

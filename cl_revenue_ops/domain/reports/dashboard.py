@@ -38,7 +38,6 @@ def bleeders(rows: Iterable[ChannelBooks]) -> list[Bleeder]:
     found = [
         Bleeder(row.channel_id, row.rebalances_msat, row.out_fees_msat + row.in_fees_msat)
         for row in rows
-        if row.rebalances_msat > 0
     ]
     return sorted(
         (row for row in found if row.loss_msat > 0),
