@@ -108,7 +108,7 @@ class Bookkeeping:
         """See messages.ReadChainCosts."""
         kinds = (accounts.OPENING, accounts.CLOSURE, accounts.SPLICE)
         found = [row for kind in kinds for row in self._ledger.of_accounts(f"{kind}:", MOST_COSTS)]
-        return costs.of_channels(found)
+        return costs.of_channels(found, self._ledger.of_transaction)
 
     def entries(self, message: ReadEntries) -> EntryPage:
         """See messages.ReadEntries."""

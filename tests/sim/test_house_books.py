@@ -11,8 +11,8 @@ import pytest
 from cl_revenue_ops.domain.ledger import accounts
 from cl_revenue_ops.simnode.clock import VirtualClock
 from cl_revenue_ops.simnode.era import Era
-from messages.books import ChannelBooks
-from tests.sim.house_books import Story, books, reconciled, wrong
+from messages.books import ChannelBooks, ReadChainCosts
+from tests.sim.house_books import Story, ask, books, reconciled, wrong
 from tests.sim.house_support import HouseNode, house_node
 
 KILLS = int(os.environ.get("REVENUE_OPS_BOOKS_KILLS", "40"))
@@ -183,3 +183,18 @@ def test_a_node_that_learns_to_list_its_movements_is_not_booked_twice() -> None:
         node.wait_s(2_000.0)
         assert not wrong(reconciled(node))
         assert totals(node) == before
+
+
+def test_each_splice_tells_what_it_moved() -> None:
+    with house_node() as node:
+        node.deposit(3_000_000)
+        channel_id = node.open("peer", 1_000_000, 500_000)
+        node.wait_s(700.0)
+        for amount_sat in (250_000, -150_000):
+            node.splice(channel_id, amount_sat)
+            node.wait_s(700.0)
+        rows = ask(node, ReadChainCosts)
+        splices = [(row.moved_msat, row.msat > 0) for row in rows if row.what == "splice"]
+        # The fee of what was taken out is within the 150,000 sat that left the channel.
+        assert splices == [(250_000_000, True), (-150_000_000 + rows[-1].msat, True)]
+        assert [row.what for row in rows] == ["opening", "splice", "splice"]
