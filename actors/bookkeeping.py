@@ -58,6 +58,9 @@ class Bookkeeping:
         )
         self._dialogue = Dialogue(context, "books", LedgerSilence())
         self._reconciles: list[Reconcile] = []
+        # Entries are never changed: what they cost is read once.
+        self._costs: list[CostEntry] = []
+        self._costs_up_to = 0
         self._estimated: frozenset[str] = frozenset()
         self._unresolved: frozenset[str] = frozenset()
         self._trouble: str | None = NOT_READ
@@ -106,9 +109,19 @@ class Bookkeeping:
 
     def chain_costs(self) -> tuple[CostEntry, ...]:
         """See messages.ReadChainCosts."""
-        kinds = (accounts.OPENING, accounts.CLOSURE, accounts.SPLICE)
-        found = [row for kind in kinds for row in self._ledger.of_accounts(f"{kind}:", MOST_COSTS)]
-        return costs.of_channels(found, self._ledger.of_transaction)
+        newest = self._ledger.newest()
+        if not self._costs_up_to:
+            kinds = (accounts.OPENING, accounts.CLOSURE, accounts.SPLICE)
+            found = [
+                row for kind in kinds for row in self._ledger.of_accounts(f"{kind}:", MOST_COSTS)
+            ]
+            self._costs = list(costs.of_channels(found, self._ledger.of_transaction))
+            self._costs_up_to = newest
+        while self._costs_up_to < newest:
+            page = self._ledger.page(self._costs_up_to, MOST_ENTRIES, 0.0, None)
+            self._costs += costs.of_channels(page.rows, self._ledger.of_transaction)
+            self._costs_up_to = page.next_after
+        return tuple(self._costs)
 
     def entries(self, message: ReadEntries) -> EntryPage:
         """See messages.ReadEntries."""
