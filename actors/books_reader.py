@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.base import HouseActor, handles
-from cl_revenue_ops.ports import Books, ChannelReading, Node, PortError
+from cl_revenue_ops.ports import Books, Node, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Command
 from messages.node_books import (
@@ -54,7 +54,7 @@ class BooksReader(HouseActor):
 
     @handles(ReadNodeBalances)
     def _balances(self, message: ReadNodeBalances) -> None:
-        self._serve(message, self._balances_now)
+        self._serve(message, lambda: self._balances_now(message.with_accounts))
 
     @handles(ReadIncome)
     def _income(self, message: ReadIncome) -> None:
@@ -70,20 +70,14 @@ class BooksReader(HouseActor):
         else:
             self.answer(message, found)
 
-    def _balances_now(self) -> NodeBalances:
+    def _balances_now(self, with_accounts: bool) -> NodeBalances:
         """What had happened by `at_s` is in it, and what happens while it is read may be.
 
         Bookkeeper first: what follows it is quick, so that the rest is of nearly one moment.
         """
         at_s = self.now()
-        accounts = self._books.account_balances()
-        channels = _held(self._node.channels())
+        accounts = self._books.account_balances() if with_accounts else None
+        held = (row for row in self._node.balances() if row[1] in _STEADY)
+        channels = tuple(sorted((channel_id, msat) for channel_id, _, msat in held))
         fees_msat = self._node.info().fees_collected_msat
-        wallet = self._books.wallet()
-        return NodeBalances(at_s, accounts, channels, fees_msat, *wallet)
-
-
-def _held(reading: ChannelReading) -> tuple[tuple[str, int], ...]:
-    """Our balance (`to_us_msat`) of every channel that has its funding and keeps it."""
-    steady = (fact for fact in reading.facts if fact.state in _STEADY)
-    return tuple(sorted((fact.channel_id, fact.local_msat) for fact in steady))
+        return NodeBalances(at_s, accounts, channels, fees_msat, *self._books.wallet())

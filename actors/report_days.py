@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.report_gather import Found, Gathering, Question
+from actors.report_gather import BALANCES, Found, Gathering, Question
 from cl_revenue_ops.domain.reports import money, snapshots
 from cl_revenue_ops.domain.reports.ground import Ground
 from cl_revenue_ops.domain.reports.money import DAY_S
@@ -12,8 +12,10 @@ from cl_revenue_ops.domain.reports.snapshots import MOST_DAYS
 from cl_revenue_ops.ports import DayRow, PortError, ReportStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.books import Books, ReadBooks
-from messages.node_books import NodeBalances, ReadNodeBalances
+from messages.node_books import NodeBalances
 from messages.reports import DayTick
+
+ACCOUNTANT = "accountant"
 
 ACCOUNTANT, BOOKS_READER = "accountant", "books-reader"
 RETRY_S = 60.0
@@ -88,7 +90,7 @@ class ReportDays:
             )
         }
         if balances:
-            questions["balances"] = Question(BOOKS_READER, ReadNodeBalances)
+            questions["balances"] = BALANCES
 
         def ended(found: Found) -> None:
             self._busy = False

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from cl_revenue_ops.domain.reports.ground import Missing
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Command, Refusal
+from messages.node_books import ReadNodeBalances
 from messages.reports import GatherDue
 
 PATIENCE_S = 45.0
@@ -23,6 +24,11 @@ class Question(NamedTuple):
 
     address: str
     build: Callable[[str, str, float], Command]
+
+
+BALANCES = Question(
+    "books-reader", lambda i, to, by: ReadNodeBalances(i, to, by, with_accounts=False)
+)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from actors.report_archive import ReportArchive
 from actors.report_days import ReportDays
-from actors.report_gather import Found, Question
+from actors.report_gather import BALANCES, Found, Question
 from cl_revenue_ops.domain.reports import (
     capacity,
     costs,
@@ -20,10 +20,10 @@ from cl_revenue_ops.domain.reports import (
 from cl_revenue_ops.domain.reports.ground import Balances, Ground, Missing
 from cl_revenue_ops.domain.reports.profitability import Spans
 from messages.books import Books, CostEntry, ReadBooks, ReadChainCosts, Reconcile, Reconciliation
-from messages.node_books import NodeBalances, ReadNodeBalances
+from messages.node_books import NodeBalances
 from messages.reports import ChainView, MakeReport, ReadChainView
 
-ACCOUNTANT, BOOKS_READER, NODE_READER = "accountant", "books-reader", "node-reader"
+ACCOUNTANT, NODE_READER = "accountant", "node-reader"
 SHOWN_DAYS = 30
 
 Questions = Mapping[str, Question]
@@ -52,7 +52,6 @@ def _books(from_day: int = 0) -> Question:
 
 
 COSTS = Question(ACCOUNTANT, ReadChainCosts)
-BALANCES = Question(BOOKS_READER, ReadNodeBalances)
 CHAIN = Question(NODE_READER, ReadChainView)
 
 

@@ -201,7 +201,12 @@ class ReadAccountEvents(Command):
 
 @dataclass(frozen=True)
 class ReadNodeBalances(Command):
-    """To the books reader: what the node says of its money now (NodeBalances)."""
+    """To the books reader: what the node says of its money now (NodeBalances).
+
+    Without bookkeeper's accounts where these are not wanted.
+    """
+
+    with_accounts: bool = True
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from cl_revenue_ops.adapters.asking import Asker, rows_of
 from cl_revenue_ops.adapters.capabilities import Capabilities, Feature, not_offered
 from cl_revenue_ops.adapters.moves import CHANNEL_MOVES, MoveLists
 from cl_revenue_ops.adapters.parse import (
+    parse_balance,
     parse_channel,
     parse_fee_set,
     parse_feerate_estimate,
@@ -52,6 +53,7 @@ _PERKB_PER_SAT_VB = 1000.0
 _FEE_WRITERS = {"clboss": "CLBoss", "cl-hive": "cl-hive"}
 
 _SLOTS_FILTER = {"channels": [{"channel_id": True, "htlcs": [{"direction": True}]}]}
+_BALANCES_FILTER = {"channels": [{"channel_id": True, "state": True, "to_us_msat": True}]}
 _GOSSIP_FILTER = {
     "channels": [
         {
@@ -108,6 +110,13 @@ class LightningNode:
         born = [row for row in rows if not _unborn(row)]
         facts = tuple(self._asker.parsed("listpeerchannels", born, parse_channel))
         return ChannelReading(facts, len(born) - len(facts))
+
+    def balances(self) -> tuple[tuple[str, str, int], ...]:
+        """What `to_us_msat` says, with the rest of the reply filtered away."""
+        reply = self._asker.ask_filtered("listpeerchannels", {}, _BALANCES_FILTER)
+        rows = rows_of("listpeerchannels", reply, "channels")
+        # Entries are not counted as left out here: `channels` reads and counts the same ones.
+        return tuple(parsed for parsed in map(parse_balance, rows) if parsed is not None)
 
     def forgotten_channels(self) -> tuple[ChannelFact, ...]:
         """What listclosedchannels has; every release has it that the house runs on."""

@@ -176,6 +176,17 @@ def parse_forgotten(row: object) -> ChannelFact | None:
         return None
 
 
+def parse_balance(row: object) -> tuple[str, str, int] | None:
+    """(channel_id, state, our balance in msat) of one entry of listpeerchannels."""
+    if not isinstance(row, dict):
+        return None
+    channel_id, state = parse_channel_id(row.get("channel_id")), parse_word(row.get("state"))
+    balance_msat = parse_msat(row.get("to_us_msat"))
+    if channel_id is None or state is None or balance_msat is None:
+        return None
+    return channel_id, state, balance_msat
+
+
 def parse_slots(row: object) -> tuple[str, int] | None:
     """(channel_id, outgoing HTLCs in flight) of one entry of listpeerchannels."""
     if not isinstance(row, dict):

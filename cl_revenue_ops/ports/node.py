@@ -63,6 +63,10 @@ class Node(Protocol):
         """Every channel that the node knows, or has with this peer, in any state."""
         ...
 
+    def balances(self) -> tuple[tuple[str, str, int], ...]:
+        """(channel_id, state, our balance in msat) of every channel; asks for no more than that."""
+        ...
+
     def forgotten_channels(self) -> tuple[ChannelFact, ...]:
         """Channels that ended and that the node lists apart from the others, as CLOSED."""
         ...

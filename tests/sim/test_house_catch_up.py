@@ -214,7 +214,7 @@ def test_a_reader_that_hangs_is_replaced_and_nothing_is_lost() -> None:
         calls = itertools.count()
 
         def hang_once(method: str) -> None:
-            if method == "wait" and next(calls) == 0:
+            if method == "listforwards" and next(calls) == 0:
                 raise Parked
 
         it.node.asked = hang_once

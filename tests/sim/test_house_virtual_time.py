@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_status_database_log_and_order(seed: int) -
             return script(it, [10.0, 100.0, 2_000.0, 5_000.0])
 
     first, second = run(), run()
-    assert json.dumps(first) == json.dumps(second)
+    assert json.dumps(first, default=repr) == json.dumps(second, default=repr)
 
 
 @settings(max_examples=15, deadline=None)

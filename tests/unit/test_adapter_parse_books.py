@@ -29,7 +29,7 @@ from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from messages.node_books import AccountEvents, ChainMove, ChannelMove
 from tests.sim.test_simnode_bookkeeper import STORIES, recorded
-from tests.unit.test_adapter_books import HASH, OTHER, TXID, A, event, invoice, routed, spent
+from tests.unit.books_desk import HASH, OTHER, TXID, A, event, invoice, routed, spent
 from tests.unit.test_adapter_forwards import anything
 from tests.unit.test_adapter_server import ManualClock
 
@@ -105,7 +105,12 @@ class TestRecord:
         def plain(row: ChainMove) -> ChainMove:
             # Bookkeeper learns later in which block a payment to outside was.
             return row._replace(
-                created_index=None, output_msat=None, blockheight=0, spliced=False, opener=False
+                created_index=None,
+                output_msat=None,
+                blockheight=0,
+                spliced=False,
+                opener=False,
+                output_count=0,
             )
 
         told = [row for account in found.values() for row in account.chain]

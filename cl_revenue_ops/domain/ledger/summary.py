@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from cl_revenue_ops.domain.ledger import accounts
 from messages.books import ChannelBooks
 from messages.forwards import ScidTotals
 
-_FORWARDS = (
-    "settled_in",
-    "in_msat",
-    "in_fees_msat",
-    "settled_out",
-    "out_msat",
-    "out_fees_msat",
-)
 # What each kind of account tells, with the sign that makes revenue and costs positive.
 _ACCOUNTS = {
     accounts.IMPORTED_ROUTING: ("imported_fees_msat", -1),
@@ -33,6 +24,14 @@ _ACCOUNTS = {
 }
 
 
+# The amounts of ChannelBooks lie between its channel and whether they are estimated; the first of
+# them are those of forwards, in the order of ScidTotals with the two kinds of failures as one.
+_NAMES = ChannelBooks._fields[1:-1]
+_AMOUNTS = len(_NAMES)
+_NO_ACCOUNTS = (0,) * (_AMOUNTS - _NAMES.index("lease_msat"))
+_PLACES = {kind: (_NAMES.index(name), sign) for kind, (name, sign) in _ACCOUNTS.items()}
+
+
 def by_channel(
     forwards: Iterable[ScidTotals],
     totals: Iterable[tuple[str, int]],
@@ -44,22 +43,28 @@ def by_channel(
     `channel_of` has the channel of each scid, `totals` are (account, msat), `estimated` are the
     channels with a cost that is an estimate.
     """
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    sums: dict[str, list[int]] = {}
     for row in forwards:
-        if not row.scid:
+        scid, *moved, failed_in, local_failed_in, failed_out, local_failed_out = row
+        if not scid:
             continue
-        channel = sums[channel_of.get(row.scid, row.scid)]
-        for name in _FORWARDS:
-            channel[name] += getattr(row, name)
-        channel["failed_in"] += row.failed_in + row.local_failed_in
-        channel["failed_out"] += row.failed_out + row.local_failed_out
+        channel_id = channel_of.get(scid, scid)
+        found = (*moved, failed_in + local_failed_in, failed_out + local_failed_out)
+        had = sums.get(channel_id)
+        if had is None:
+            sums[channel_id] = [*found, *_NO_ACCOUNTS]
+        else:
+            had[: len(found)] = map(int.__add__, had, found)
     for account, amount_msat in totals:
-        kind, channel_id = accounts.parted(account)
-        if channel_id is not None and kind in _ACCOUNTS:
-            name, sign = _ACCOUNTS[kind]
-            sums[channel_id][name] += sign * amount_msat
+        kind, owner = accounts.parted(account)
+        if owner is not None and kind in _PLACES:
+            place, sign = _PLACES[kind]
+            had = sums.get(owner)
+            if had is None:
+                sums[owner] = had = [0] * _AMOUNTS
+            had[place] += sign * amount_msat
     return tuple(
-        ChannelBooks(channel_id, **found, estimated=channel_id in estimated)
+        ChannelBooks._make((channel_id, *found, channel_id in estimated))
         for channel_id, found in sorted(sums.items())
     )
 
