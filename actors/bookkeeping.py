@@ -8,7 +8,7 @@ from actors.ledger_opening import LedgerOpening
 from actors.ledger_reading import ESTIMATED, LedgerReading
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.ledger import accounts, assertions, costs, estimates, summary
-from cl_revenue_ops.ports import ForwardStore, LedgerStore
+from cl_revenue_ops.ports import AccountTotal, ForwardStore, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.books import (
@@ -36,6 +36,7 @@ ENDING = ("CLOSINGD_COMPLETE", "AWAITING_UNILATERAL", "FUNDING_SPEND_SEEN", "ONC
 MOST_ENTRIES = 1_000
 MOST_ESTIMATES = 10_000
 MOST_COSTS = 100_000
+MOST_WINDOWS = 16
 
 
 class Bookkeeping:
@@ -58,6 +59,8 @@ class Bookkeeping:
         )
         self._dialogue = Dialogue(context, "books", LedgerSilence())
         self._reconciles: list[Reconcile] = []
+        self._windows: dict[tuple[int, int | None], tuple[AccountTotal, ...]] = {}
+        self._totals_at = 0
         # Entries are never changed: what they cost is read once.
         self._costs: list[CostEntry] = []
         self._costs_up_to = 0
@@ -86,7 +89,7 @@ class Bookkeeping:
         """See messages.ReadBooks."""
         from_day, until_day = message.from_day, message.until_day
         forwards = self._store.totals(from_day, until_day)
-        totals = self._ledger.totals(from_day, until_day)
+        totals = self._totals(from_day, until_day)
         days = [d for d in (forwards.first_day, *(self._ledger.days() or ())) if d is not None]
         first_day = min(days, default=None)
         until_s = (
@@ -106,6 +109,19 @@ class Bookkeeping:
             tuple(sorted(self._unresolved)),
             self._trouble,
         )
+
+    def _totals(self, from_day: int, until_day: int | None) -> tuple[AccountTotal, ...]:
+        """The ledger's sums of a window; they change with a new entry alone."""
+        newest = self._ledger.newest()
+        if newest != self._totals_at:
+            self._windows.clear()
+            self._totals_at = newest
+        window = (from_day, until_day)
+        if window not in self._windows:
+            if len(self._windows) >= MOST_WINDOWS:
+                self._windows.clear()
+            self._windows[window] = self._ledger.totals(from_day, until_day)
+        return self._windows[window]
 
     def chain_costs(self) -> tuple[CostEntry, ...]:
         """See messages.ReadChainCosts."""

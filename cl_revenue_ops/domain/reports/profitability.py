@@ -25,6 +25,17 @@ class Spans(NamedTuple):
     month: Books
 
 
+BRIEF = (
+    "channel_id",
+    "net_profit_sats",
+    "roi_percentage",
+    "contribution_roi_percentage",
+    "days_active",
+    "flow_profile",
+)
+"""What the lists by class have of each channel."""
+
+
 class Channel(NamedTuple):
     """A channel with its record and class."""
 
@@ -72,13 +83,15 @@ def profitability(ground: Ground, spans: Spans, costs: Iterable[CostEntry]) -> d
     """All open channels by class, flat, and ranked; totals count every msat once."""
     channels = channels_of(ground, spans, costs)
     summary = _summary(channels)
+    rows = [(channel.klass, flat(channel, ground)) for channel in channels]
     return {
         "summary": summary,
         "overall_roi_percent": summary["overall_roi_pct"],
         "channels_by_class": {
-            klass: [_brief(c) for c in channels if c.klass == klass] for klass in CLASSES
+            name: [{key: row[key] for key in BRIEF} for klass, row in rows if klass == name]
+            for name in CLASSES
         },
-        "channels": [flat(c, ground) for c in channels],
+        "channels": [row for _, row in rows],
         "rankings": rankings(channels, ground),
         "lifetime_all_channels": _everything(spans.life),
         "covers": money.covers(spans.life, None),
@@ -115,22 +128,12 @@ def _everything(life: Books) -> dict[str, object]:
     }
 
 
-def _brief(channel: Channel) -> dict[str, object]:
-    row = channel.record.life
-    return {
-        "channel_id": grounds.name_of(channel.entry),
-        "net_profit_sats": sats(row.net_msat),
-        "roi_percentage": _roi(row),
-        "contribution_roi_percentage": classes.contribution_percent(row),
-        "days_active": int(channel.record.age_days),
-        "flow_profile": classes.flow_profile(row),
-    }
-
-
 def flat(channel: Channel, ground: Ground) -> dict[str, object]:
     """One row of `channels`."""
     entry, row, fact = channel.entry, channel.record.life, channel.entry.fact
-    annual = money.annual_percent(row.net_msat, fact.capacity_msat, channel.days)
+    revenue_msat, costs_msat = row.revenue_msat, row.costs_msat
+    net_msat, contributed_msat = revenue_msat - costs_msat, contribution_msat(row)
+    annual = money.annual_percent(net_msat, fact.capacity_msat, channel.days)
     return {
         "channel_id": grounds.name_of(entry),
         "full_channel_id": entry.channel_id,
@@ -139,12 +142,14 @@ def flat(channel: Channel, ground: Ground) -> dict[str, object]:
         "our_fee_ppm": fact.fee_ppm or 0,
         "profitability_class": channel.klass,
         "classification": channel.klass,
-        "net_profit_sats": sats(row.net_msat),
-        "revenue_sats": sats(row.revenue_msat),
-        "costs_sats": sats(row.costs_msat),
+        "net_profit_sats": sats(net_msat),
+        "revenue_sats": sats(revenue_msat),
+        "costs_sats": sats(costs_msat),
         "sourced_fees_sats": sats(row.in_fees_msat),
-        "roi_percentage": _roi(row),
-        "contribution_roi_percentage": classes.contribution_percent(row),
+        "roi_percentage": money.return_percent(net_msat, costs_msat, revenue_msat),
+        "contribution_roi_percentage": money.return_percent(
+            contributed_msat - costs_msat, costs_msat, contributed_msat
+        ),
         "roi_annual_pct": annual or 0.0,
         "balance_ratio": balance_ratio(entry),
         "capacity_sats": sats(fact.capacity_msat),
