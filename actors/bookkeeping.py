@@ -228,17 +228,22 @@ class Bookkeeping:
             self._context.log.warn(f"books: {assertions.in_words(found.rows)}")
 
     def _estimate(self) -> None:
-        """Costs that no record tells are estimated, until a record does."""
+        """Costs that no record tells are estimated or imported, until a record does."""
+        now_s = self._context.clock.now()
+        imported = [e for _, e in self._ledger.of_accounts(accounts.IMPORTED, MOST_ESTIMATES)]
+        if imported:
+            self._ledger.book(estimates.overtaken(imported, self._totals(0, None), now_s))
         found = self._ledger.of_accounts(accounts.ESTIMATED, MOST_ESTIMATES)
         made = [entry for _, entry in found if entry.kind == estimates.SOURCE]
         if self._reading.costs_source != ESTIMATED:
-            self._ledger.book(estimates.undone(made, self._context.clock.now()))
-            self._estimated = frozenset()
+            self._ledger.book(estimates.undone(made, now_s))
+            made = []
         elif self._snapshot is not None:
-            booked = {total.account for total in self._ledger.totals(0, None)}
-            new = estimates.entries(self._snapshot.channels, booked, self._context.clock.now())
+            booked = {total.account for total in self._totals(0, None)}
+            new = estimates.entries(self._snapshot.channels, booked, now_s)
             self._ledger.book(new)
-            self._estimated = estimates.estimated([*made, *new])
+            made += new
+        self._estimated = estimates.estimated([*made, *estimates.guessed(imported)])
 
     def _show(self) -> None:
         """Put the state of the books where the status finds it."""

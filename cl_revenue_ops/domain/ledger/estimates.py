@@ -12,6 +12,10 @@ from messages.channels import ChannelEntry
 OPEN_SAT, CLOSE_SAT, SPLICE_SAT = 5_000, 3_000, 2_000
 SOURCE = "estimate"
 UNDONE = "estimate undone"
+GUESS = " estimate"
+"""How the kind of an imported entry ends that was an estimate where it comes from."""
+
+ON_CHAIN = (accounts.OPENING, accounts.CLOSURE, accounts.SPLICE)
 
 
 def entries(channels: Iterable[ChannelEntry], booked: Container[str], now_s: float) -> list[Entry]:
@@ -42,13 +46,44 @@ def estimated(entries_made: Iterable[Entry]) -> frozenset[str]:
     return frozenset(channel_id for channel_id in named if channel_id is not None)
 
 
-def undone(estimated: Iterable[Entry], now_s: float) -> list[Entry]:
+def guessed(imported: Iterable[Entry]) -> list[Entry]:
+    """Those imported entries that were estimates where they come from, and still stand."""
+    entries_made = list(imported)
+    done = {entry.key for entry in entries_made}
+    return [e for e in entries_made if e.kind.endswith(GUESS) and f"undone:{e.key}" not in done]
+
+
+def overtaken(
+    imported: Iterable[Entry], totals: Iterable[tuple[str, int]], now_s: float
+) -> list[Entry]:
+    """Imported costs of the chain taken back where the node's own records tell by now.
+
+    `imported` are all entries with a posting to equity:imported, those that take one back among
+    them; `totals` are lifetime sums. What an account has beside imports is the node's own.
+    """
+    entries_made = list(imported)
+    own = dict(totals)
+    for entry in entries_made:
+        for account, msat in entry.postings:
+            own[account] = own.get(account, 0) - msat
+    done = {entry.key for entry in entries_made}
+    late = (
+        entry
+        for entry in entries_made
+        if f"undone:{entry.key}" not in done
+        and not entry.key.startswith("undone:")
+        and any(accounts.parted(a)[0] in ON_CHAIN and own.get(a) for a, _ in entry.postings)
+    )
+    return undone(late, now_s, "import undone")
+
+
+def undone(estimated: Iterable[Entry], now_s: float, kind: str = UNDONE) -> list[Entry]:
     """The same entries the other way round, once there are records to tell."""
     return [
         Entry(
             f"undone:{entry.key}",
             int(now_s),
-            UNDONE,
+            kind,
             entry.source,
             jsontext.dumps({"entry": entry.key}),
             tuple((account, -msat) for account, msat in entry.postings),
