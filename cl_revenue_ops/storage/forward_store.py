@@ -77,6 +77,7 @@ class SqliteForwardStore(Repository):
     def __init__(self, database: Database, lease: Lease) -> None:
         super().__init__(database, lease)
         self._known: dict[str, Scid] = {}
+        self._past = forward_totals.Past()
 
     def load(self) -> IngestState:
         """See ports.ForwardStore."""
@@ -120,6 +121,9 @@ class SqliteForwardStore(Repository):
         except (OverflowError, sqlite3.IntegrityError) as error:
             raise ValueError(f"a forward that cannot be stored: {error}") from error
         scids.keep()
+        first_day = totals.changes.first_day
+        if first_day is not None:
+            self._past.changed(first_day)
         return after
 
     def let_go(
@@ -142,7 +146,7 @@ class SqliteForwardStore(Repository):
     def totals(self, from_day: int, until_day: int | None) -> ForwardTotals:
         """See ports.ForwardStore."""
         with self._reading() as connection:
-            return forward_totals.read_totals(connection, from_day, until_day)
+            return forward_totals.read_totals(connection, from_day, until_day, self._past)
 
     def failures(self, from_hour: int, until_hour: int) -> ForwardFailures:
         """See ports.ForwardStore."""

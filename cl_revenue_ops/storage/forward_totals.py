@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from cl_revenue_ops.storage.forward_rows import Compact, out_msat_of
 from cl_revenue_ops.storage.forward_schema import BLOCK_DAYS, LIFETIME
 from messages.forwards import FailureCount, ForwardFailures, ForwardTotals, ScidTotals
 
 MOST_FAILURE_HOURS = 7 * 24
+MOST_WINDOWS = 16
+
+Sums = tuple[int, ...]
 
 _SUMS = (
     "settled_in",
@@ -107,6 +109,11 @@ class Changes:
             self._failures[hour, in_id, failcode][status - 1] += sign
             self._failures[hour, out_id, failcode][status + 1] += sign
 
+    @property
+    def first_day(self) -> int | None:
+        """The earliest day that changes, None where nothing does."""
+        return min((day for day, _ in self._days), default=None)
+
     def write(self, connection: sqlite3.Connection) -> None:
         """Move the totals, one statement for each that changes."""
         totals: dict[tuple[int, int, int], list[int]] = {}
@@ -127,8 +134,32 @@ def _changed(sums: dict[tuple[int, int, int], list[int]]) -> list[tuple[int, ...
     return [(*key, *sums[key]) for key in sorted(sums) if any(sums[key])]
 
 
+class Past:
+    """Sums of days that are over, kept until one of those days changes.
+
+    Reports ask for the same windows again and again, and of all days only the last one grows.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], dict[str, Sums]] = {}
+
+    def changed(self, first_day: int) -> None:
+        """This day and later ones may have changed."""
+        self._kept = {key: sums for key, sums in self._kept.items() if key[1] <= first_day}
+
+    def sums(self, connection: sqlite3.Connection, begin: int, end: int) -> dict[str, Sums]:
+        """Sums by scid from `begin` to before `end`."""
+        kept = self._kept.get((begin, end))
+        if kept is None:
+            if len(self._kept) >= MOST_WINDOWS:
+                self._kept.clear()
+            kept = _sums(connection, blocks_and_days(begin, end))
+            self._kept[begin, end] = kept
+        return kept
+
+
 def read_totals(
-    connection: sqlite3.Connection, from_day: int, until_day: int | None
+    connection: sqlite3.Connection, from_day: int, until_day: int | None, past: Past
 ) -> ForwardTotals:
     """Sums of each scid over the days from `from_day` to before `until_day` (None: no end)."""
     first, last = (_edge(connection, order) for order in ("ASC", "DESC"))
@@ -136,11 +167,21 @@ def read_totals(
         return ForwardTotals((), None, None)
     begin, end = max(from_day, first), last + 1 if until_day is None else min(until_day, last + 1)
     if (begin, end) == (first, last + 1):
-        spans: tuple[Any, ...] = (LIFETIME, 0, 1, 0, 0, 0, 0)
+        found = _sums(connection, (LIFETIME, 0, 1, 0, 0, 0, 0))
+    elif begin < last < end:
+        found = dict(past.sums(connection, begin, last))
+        for scid, sums in _sums(connection, blocks_and_days(last, end)).items():
+            had = found.get(scid)
+            found[scid] = sums if had is None else tuple(map(int.__add__, had, sums))
     else:
-        spans = blocks_and_days(begin, end)
-    found = connection.execute(_READ_TOTALS, spans).fetchall()
-    return ForwardTotals(tuple(ScidTotals(row[0], *row[2:]) for row in found), first, last)
+        found = _sums(connection, blocks_and_days(begin, end))
+    return ForwardTotals(
+        tuple(ScidTotals(scid, *sums) for scid, sums in sorted(found.items())), first, last
+    )
+
+
+def _sums(connection: sqlite3.Connection, spans: tuple[int, ...]) -> dict[str, Sums]:
+    return {row[0]: row[2:] for row in connection.execute(_READ_TOTALS, spans)}
 
 
 def _edge(connection: sqlite3.Connection, order: str) -> int | None:

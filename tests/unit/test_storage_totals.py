@@ -187,3 +187,19 @@ def test_reading_totals_never_looks_at_rows(store: SqliteForwardStore, base: Dat
     store.ingest(rows, authoritative=True)
     base.connection().execute("DELETE FROM forward_row")
     require_books(store, base.place().path, rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=12), st.integers(0, 5))
+def test_what_is_kept_of_days_that_are_over_is_what_the_disk_says(
+    tmp_path_factory: pytest.TempPathFactory, days: list[int], from_day: int
+) -> None:
+    with opened(tmp_path_factory.mktemp("past")) as base:
+        store = SqliteForwardStore(base, RevocableLease())
+        for number, day in enumerate(days):
+            # Rows come late, and late ones are of days that were summed already.
+            at_s = (19_660 + day) * 86_400.0 + number
+            store.ingest([forward(number, resolved_at_s=at_s)], authoritative=True)
+            other = SqliteForwardStore(base, RevocableLease())
+            asked = 19_660 + from_day
+            assert store.totals(asked, None) == other.totals(asked, None)
