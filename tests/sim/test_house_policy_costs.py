@@ -10,7 +10,10 @@ import pytest
 
 from actors import bookkeeping
 from actors.ledger_reading import PAGE_ROWS
+from cl_revenue_ops.domain.ledger import accounts
 from cl_revenue_ops.runtime.actor import Parked
+from messages.books import BookEntries, Entry
+from tests.sim.house_books import ask as ask_books
 from tests.sim.house_policies import agree, ask
 from tests.sim.house_support import HouseNode
 from tests.sim.house_traffic import Traffic, traffic
@@ -75,11 +78,10 @@ def midnight(node: HouseNode, days_ago: int) -> float:
     return (node.now_s // DAY_S - days_ago) * DAY_S
 
 
-# Every way in which the house learns what was rebalanced: lists, bookkeeper's events, both.
+# Every way in which the house learns what was rebalanced.
 SOURCES: list[dict[str, Any]] = [
     {},
     {"bookkeeper": False},
-    {"version": "v25.05"},
     {"version": "v23.05"},
 ]
 
@@ -134,6 +136,20 @@ def test_one_that_earns_more_than_it_costs_is_none() -> None:
         refill(node, carol, it.two, 1)
         node.wait_s(READ_S)
         assert cost_of_carol(node) == (0, False)
+
+
+def test_fees_that_an_import_found_weigh_against_costs() -> None:
+    with a_week() as (it, carol):
+        node = it.node
+        refill(node, carol, it.two, 700_000)
+        node.wait_s(READ_S)
+        assert len(suggested(node)[0]) == 1
+        earned = ((accounts.of(accounts.IMPORTED_ROUTING, it.two), -700_000),)
+        postings = (*earned, (accounts.UNATTRIBUTED, 700_000))
+        at_s = int(midnight(node, 3))
+        entry = Entry("imported", at_s, "imported forwards", "earlier", "{}", postings)
+        assert ask_books(node, BookEntries, entries=(entry,)) == 1
+        assert suggested(node)[0] == {}
 
 
 def test_payments_to_others_and_by_others_are_no_rebalances() -> None:
