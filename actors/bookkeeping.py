@@ -67,6 +67,7 @@ class Bookkeeping:
         self._estimated: frozenset[str] = frozenset()
         self._unresolved: frozenset[str] = frozenset()
         self._trouble: str | None = NOT_READ
+        self._read_at_s: float | None = None
         self._reconciled: Reconciliation | None = None
 
     def begin(self) -> None:
@@ -108,6 +109,7 @@ class Bookkeeping:
             self._reading.costs_source,
             tuple(sorted(self._unresolved)),
             self._trouble,
+            self._read_at_s,
         )
 
     def _totals(self, from_day: int, until_day: int | None) -> tuple[AccountTotal, ...]:
@@ -188,6 +190,7 @@ class Bookkeeping:
 
     def _guarded(self, steps: Steps) -> Steps:
         """The steps, with whatever the node refuses told in words and tried again."""
+        began_s = self._context.clock.now()
         try:
             yield from steps
         except Refused as refused:
@@ -199,6 +202,7 @@ class Bookkeeping:
                 self._context.tell(command.reply_to, Refusal(command.call_id, reason))
         else:
             self._trouble = None
+            self._read_at_s = began_s
         self._show()
 
     def _pass(self) -> Steps:

@@ -1,4 +1,4 @@
-"""The node reader: reads pages of forwards and movements for those who must not block."""
+"""The node reader: reads forwards, the chain and closed channels for those who must not block."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from actors.base import HouseActor, handles
 from cl_revenue_ops.ports import Node, PortError, ReportNode, Unavailable
 from cl_revenue_ops.runtime.actor import Context
 from messages.forwards import ForwardPage, ReadForwardIndexes, ReadForwards
-from messages.moves import ReadOwnMoves
 from messages.reports import ReadAliases, ReadChainView, ReadClosedChannels
 
 
@@ -35,13 +34,6 @@ class NodeReader(HouseActor):
             self.refuse(message, str(error))
             return
         self.answer(message, page)
-
-    @handles(ReadOwnMoves)
-    def _own_moves(self, message: ReadOwnMoves) -> None:
-        try:
-            self.answer(message, self._node.own_moves(message.before, message.limit))
-        except PortError as error:
-            self.refuse(message, str(error))
 
     @handles(ReadChainView)
     def _chain_view(self, message: ReadChainView) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from actors.policy_costs import CostReading
-from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.policy import costs, idle, suggest
 from cl_revenue_ops.domain.policy.costs import Costs
 from cl_revenue_ops.domain.policy.idle import IdleMark
@@ -15,52 +13,29 @@ from cl_revenue_ops.domain.policy.suggest import ChannelEvidence, PeerEvidence
 from cl_revenue_ops.ports import PolicyStore, PortError
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
+from messages.books import Books, ChannelBooks, ReadBooks
 from messages.channels import ChannelEntry, ChannelSnapshot
 from messages.flow import ChannelFlow, FlowReport
-from messages.forwards import ForwardTotals, ReadForwardTotals, ScidTotals
 from messages.policies import PeerPolicy, SuggestPolicies
 
 ACCOUNTANT = "accountant"
 BUSY = "suggestions are being made already; try again in a moment"
 NO_EVIDENCE = "the channels have not been analysed yet; try again in a few minutes"
-
-
 DAY_S = 86_400
 
 
-@dataclass
-class _Sums:
-    """What came and left by one channel within the window; fees are those of the forwards."""
-
-    earned_msat: int = 0
-    brought_msat: int = 0
-    forwards_out: int = 0
-    forwards_in: int = 0
-
-    def add(self, totals: ScidTotals) -> None:
-        self.earned_msat += totals.out_fees_msat
-        self.brought_msat += totals.in_fees_msat
-        self.forwards_out += totals.settled_out
-        self.forwards_in += totals.settled_in
-
-
-@dataclass
-class _Open:
-    """A call under way: the Accountant's sums of the window are asked for, then the costs.
-
-    `spent` is the reading of the costs, None until the sums are known.
-    """
+class _Open(NamedTuple):
+    """A call under way: the Accountant's books from that day (since 1970 in UTC) are asked for."""
 
     asked: SuggestPolicies
     at_s: float
+    from_day: int
     step: str
-    totals: ForwardTotals | None = None
-    spent: CostReading | None = None
 
 
 class PolicyAdvice:
-    """One call at a time. Without an answer the caller's time runs out; only for rebalance costs it
-    is not waited that long, because the rest is of use without them.
+    """One call at a time. Without an answer the caller's time runs out. What the books know is what
+    suggestions rest on: they are not waited for to be read on.
 
     How long channels have been idle is kept beside it with every report on flow; a mark that could
     not be stored is stored with the next report.
@@ -122,55 +97,29 @@ class PolicyAdvice:
         self._steps += 1
         step = f"advice {context.generation}.{self._steps}"
         from_day = int(now_s) // DAY_S - suggest.WINDOW_DAYS
-        self._open = _Open(asked, now_s, step)
-        context.tell(
-            ACCOUNTANT, ReadForwardTotals(step, context.address, asked.deadline_s, from_day)
-        )
+        self._open = _Open(asked, now_s, from_day, step)
+        context.tell(ACCOUNTANT, ReadBooks(step, context.address, asked.deadline_s, from_day))
 
     def take(self, reply: Answer | Refusal, policies: Mapping[str, PeerPolicy]) -> bool:
-        """Take in a reply of Accountant or node reader; False where it answers something else."""
+        """Take in the Accountant's reply; False where it answers something else."""
         work = self._open
-        if work is None:
+        if work is None or work.step != reply.call_id:
             return False
-        if work.spent is not None:
-            if not work.spent.take(reply):
-                return False
-            if work.spent.done:
-                self._close(work, work.spent.costs(), policies)
-            return True
-        if work.step != reply.call_id:
-            return False
+        self._open = None
         asked = work.asked
         if isinstance(reply, Refusal):
-            self._open = None
             self._context.tell(asked.reply_to, Refusal(asked.call_id, reply.reason))
-            return True
-        assert isinstance(reply.result, ForwardTotals)
-        work.totals = reply.result
-        since_s = work.at_s - suggest.WINDOW_S
-        work.spent = CostReading(self._context, work.step, since_s, work.at_s, asked.deadline_s)
+        else:
+            assert isinstance(reply.result, Books)
+            told = self._told(work, reply.result, policies)
+            self._context.tell(asked.reply_to, Answer(asked.call_id, told))
         return True
 
-    def wait_no_longer(self, policies: Mapping[str, PeerPolicy]) -> None:
-        """The time for costs is over: answer with those that were read."""
-        work = self._open
-        if work is not None and work.spent is not None and work.spent.overdue():
-            self._close(work, work.spent.costs(), policies)
-
-    def _close(self, work: _Open, spent: Costs, policies: Mapping[str, PeerPolicy]) -> None:
-        self._open = None
-        assert work.totals is not None
-        told = self._told(work.at_s, work.totals, spent, policies)
-        self._context.tell(work.asked.reply_to, Answer(work.asked.call_id, told))
-
     def _told(
-        self,
-        at_s: float,
-        totals: ForwardTotals,
-        spent: Costs,
-        policies: Mapping[str, PeerPolicy],
+        self, work: _Open, books: Books, policies: Mapping[str, PeerPolicy]
     ) -> dict[str, object]:
-        peers = self._evidence(at_s, totals, spent)
+        spent = costs.of_books(books, work.from_day)
+        peers = self._evidence(work.at_s, books, spent)
         rows = [
             suggest.shown(found, policies.get(found.peer_id, PeerPolicy(found.peer_id)))
             for found in suggest.suggestions(peers, policies)
@@ -179,46 +128,43 @@ class PolicyAdvice:
             "status": "success",
             "suggestions": rows,
             "count": len(rows),
-            "generated_at": int(at_s),
+            "generated_at": int(work.at_s),
             "evidence": {
                 "window_days": suggest.WINDOW_DAYS,
+                "window_from": work.from_day * DAY_S,
                 "peers": len(peers),
                 "peers_watched_long_enough": sum(map(suggest.enough, peers)),
-                "forwards_in_window": sum(row.settled_in for row in totals.scids),
-                **costs.figures(spent, at_s),
+                "forwards_in_window": sum(row.settled_in for row in books.channels),
+                **costs.figures(spent, work.at_s),
             },
             "message": "nothing was changed; each command applies one suggestion",
         }
 
-    def _evidence(self, at_s: float, totals: ForwardTotals, spent: Costs) -> list[PeerEvidence]:
+    def _evidence(self, at_s: float, books: Books, spent: Costs) -> list[PeerEvidence]:
         """What is known of each peer that has an open channel whose flow was analysed."""
-        by_channel: dict[str, _Sums] = defaultdict(_Sums)
-        owners = by_scid(self._entries)
-        for row in totals.scids:
-            by_channel[owners.get(row.scid, "")].add(row)
+        by_channel = {row.channel_id: row for row in books.channels}
         by_peer: dict[str, list[ChannelEvidence]] = defaultdict(list)
         for entry in self._entries:
             flow = self._flows.get(entry.channel_id)
             if not entry.closed and flow is not None:
-                by_peer[entry.peer_id].append(
-                    self._of_channel(entry, flow, at_s, by_channel[entry.channel_id])
-                )
-        cost_msat = spent.by_channel()
+                booked = by_channel.get(entry.channel_id, ChannelBooks(entry.channel_id))
+                by_peer[entry.peer_id].append(self._of_channel(entry, flow, at_s, booked))
         return [
             PeerEvidence(
                 peer_id,
                 tuple(by_peer[peer_id]),
                 None
                 if spent.since_s is None
-                else sum(cost_msat.get(row.channel_id, 0) for row in by_peer[peer_id]),
+                else sum(spent.by_channel.get(row.channel_id, 0) for row in by_peer[peer_id]),
                 costs_whole=spent.lacks is None,
             )
             for peer_id in sorted(by_peer)
         ]
 
     def _of_channel(
-        self, entry: ChannelEntry, flow: ChannelFlow, at_s: float, sums: _Sums
+        self, entry: ChannelEntry, flow: ChannelFlow, at_s: float, booked: ChannelBooks
     ) -> ChannelEvidence:
+        """Fees that an import found count as well: so do the costs that it found."""
         return ChannelEvidence(
             channel_id=entry.channel_id,
             capacity_msat=entry.fact.capacity_msat,
@@ -227,9 +173,9 @@ class PolicyAdvice:
             observed_s=flow.observed_s,
             idle_s=idle.idle_s(self._marks.get(entry.channel_id), flow),
             settled_out=flow.settled_out,
-            earned_msat=sums.earned_msat,
-            brought_msat=sums.brought_msat,
-            forwards_in_window=sums.forwards_in + sums.forwards_out,
+            earned_msat=booked.out_fees_msat + booked.imported_fees_msat,
+            brought_msat=booked.in_fees_msat,
+            forwards_in_window=booked.settled_in + booked.settled_out,
             rate_in_msat_per_day=flow.rate_in_msat_per_day,
             rate_out_msat_per_day=flow.rate_out_msat_per_day,
             draining=flow.klass == "source",

@@ -21,7 +21,6 @@ from messages.base import Answer, Command, Refusal
 from messages.channels import ChannelSnapshot
 from messages.flow import FlowReport
 from messages.policies import (
-    CostsDue,
     DeletePolicy,
     PeerPolicy,
     PolicyChanged,
@@ -302,10 +301,6 @@ class PolicyEngine(HouseActor):
     def _replied(self, message: Answer | Refusal) -> None:
         if not self._advice.take(message, self._holding()):
             self.discard(message, "late")
-
-    @handles(CostsDue)
-    def _costs_due(self, message: CostsDue) -> None:
-        self._advice.wait_no_longer(self._holding())
 
     def _holding(self) -> dict[str, PeerPolicy]:
         return {policy.peer_id: policy for policy in self._book.holding(self.now())}

@@ -109,6 +109,8 @@ class Books(NamedTuple):
     `known_since_s` (None while nothing is known): it begins on the day asked for, but not before
     the first day of all records. `trouble` says what keeps the books behind, `costs_source` where
     on-chain costs come from: "bookkeeper", "inferred" (inputs less outputs), "estimated", "none".
+    What the node moved before `read_at_s` is booked; that is None before the first whole pass of
+    this process, when `trouble` says so.
     """
 
     channels: tuple[ChannelBooks, ...]
@@ -120,6 +122,7 @@ class Books(NamedTuple):
     costs_source: str
     provisional: tuple[str, ...]
     trouble: str | None
+    read_at_s: float | None = None
 
 
 @dataclass(frozen=True)

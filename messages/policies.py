@@ -87,11 +87,6 @@ class SuggestPolicies(Command):
 
 
 @dataclass(frozen=True)
-class CostsDue(Tick):
-    """Suggestions wait no longer for rebalance costs; sent by the engine to itself."""
-
-
-@dataclass(frozen=True)
 class PolicyTick(Tick):
     """Time to look which policies have ended."""
 

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 from cl_revenue_ops.adapters.asking import Asker, rows_of
 from cl_revenue_ops.adapters.capabilities import Capabilities, Feature, not_offered
-from cl_revenue_ops.adapters.moves import CHANNEL_MOVES, MoveLists
 from cl_revenue_ops.adapters.parse import (
     parse_balance,
     parse_channel,
@@ -20,10 +19,9 @@ from cl_revenue_ops.adapters.parse import (
     parse_plugin,
     parse_slots,
 )
-from cl_revenue_ops.adapters.parse_books import parse_own_move
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
-from cl_revenue_ops.adapters.validate import parse_channel_id, parse_count, parse_pubkey, parse_time
+from cl_revenue_ops.adapters.validate import parse_channel_id, parse_count, parse_pubkey
 from cl_revenue_ops.gate import PAUSES, WriteGate
 from cl_revenue_ops.ports import (
     ChannelReading,
@@ -37,13 +35,10 @@ from cl_revenue_ops.ports import (
 )
 from messages.channels import ChannelFact
 from messages.forwards import ForwardIndexes, ForwardPage
-from messages.moves import OwnMovePage
 
 _INDEXES = ("created", "updated")
 _U32_LIMIT = 1 << 32
 _DUAL_OPENING = "DUALOPEND_OPEN_"
-# How lightningd tags what an own payment or one to us moved; forwards are "routed".
-_OWN = "invoice"
 OUT_OF_SYNC = "out of sync"
 
 _SOON_BLOCKS, _LATE_BLOCKS = 6, 24
@@ -84,7 +79,6 @@ class LightningNode:
         left_out: Tally,
     ) -> None:
         self._asker = Asker(rpc, capabilities, left_out)
-        self._moves = MoveLists(self._asker, capabilities)
         self._gate = gate
         self._lease = lease
         self._capabilities = capabilities
@@ -189,27 +183,6 @@ class LightningNode:
             if page is not None:
                 return page
         return self._all_forwards(start)
-
-    def own_moves(self, before: int | None, limit: int) -> OwnMovePage | None:
-        """The rows tagged `invoice` of one page of listchannelmoves; None where it is missing."""
-        if before is None:
-            newest = self._moves.newest(CHANNEL_MOVES)
-            if newest is None:
-                return None
-            before = 1 + newest
-        start = max(1, before - limit)
-        if before <= start:
-            return OwnMovePage((), start, None, None)
-        rows = self._moves.rows(CHANNEL_MOVES, start, before - start)
-        return None if rows is None else self._own_page(rows, start)
-
-    def _own_page(self, rows: Sequence[object], start: int) -> OwnMovePage:
-        own = [row for row in rows if not isinstance(row, dict) or row.get("primary_tag") == _OWN]
-        moves = self._asker.parsed(CHANNEL_MOVES.method, own, parse_own_move)
-        stamps = (parse_time(row.get("timestamp")) for row in rows if isinstance(row, dict))
-        times = [at_s for at_s in stamps if at_s is not None]
-        oldest_s, newest_s = (times[0], max(times)) if times else (None, None)
-        return OwnMovePage(tuple(moves), start, oldest_s, newest_s, len(own) - len(moves))
 
     def set_fee(
         self, channel_id: str, base_msat: int, ppm: int, *, though_paused: bool = False

@@ -20,7 +20,6 @@ from cl_revenue_ops.adapters.validate import (
     parse_stamp,
     parse_word,
 )
-from messages.moves import OwnMove
 from messages.node_books import EXTERNAL, WALLET, AccountBalance, ChainMove, ChannelMove, OnchainFee
 
 _SPLICE, _OPENER = "splice", "opener"
@@ -92,27 +91,6 @@ def parse_channel_move(row: object) -> ChannelMove | None:
         )
     except WrongField:
         return None
-
-
-def parse_own_move(row: object) -> OwnMove | None:
-    """One row of listchannelmoves that bears the tag `invoice`: a payment by us or to us.
-
-    One of credit and debit must be zero and the other not; the fee is part of the debit.
-    """
-    move = parse_channel_move(row)
-    if move is None or move.created_index is None or move.payment_hash is None:
-        return None
-    if not (move.credit_msat or move.debit_msat):
-        return None
-    return OwnMove(
-        move.created_index,
-        move.channel_id,
-        move.credit_msat,
-        move.debit_msat,
-        move.fees_msat,
-        move.payment_hash,
-        float(move.at_s),
-    )
 
 
 def parse_chain_move(row: object) -> ChainMove | None:

@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol
 
 from messages.channels import ChannelFact
 from messages.forwards import ForwardIndexes, ForwardPage
-from messages.moves import OwnMovePage
 
 
 class NodeInfo(NamedTuple):
@@ -79,13 +78,6 @@ class Node(Protocol):
 
     def forwards(self, index: str, start: int, limit: int) -> ForwardPage:
         """One page of listforwards; on a node without paging the whole list, `last` set."""
-        ...
-
-    def own_moves(self, before: int | None, limit: int) -> OwnMovePage | None:
-        """What our own payments moved, from `limit` indexes of listchannelmoves below `before`.
-
-        `before` None begins above the newest index. None from a node that lists no movements.
-        """
         ...
 
     def channels_to(self, peer_id: str) -> tuple[GossipChannel, ...]:

@@ -12,7 +12,7 @@ from cl_revenue_ops.adapters.breaker import OUTAGES_TO_OPEN
 from cl_revenue_ops.adapters.capabilities import (
     REPROBE_AFTER_S,
 )
-from cl_revenue_ops.ports import CircuitOpen, MalformedReply, TimedOut
+from cl_revenue_ops.ports import CircuitOpen, MalformedReply, NodeRefused, TimedOut
 from messages.node_books import (
     ChainMove,
     ChannelMove,
@@ -238,6 +238,17 @@ class TestIndexes:
         assert desk.books.channel_moves(1, 9, 0.0) is None
         assert desk.books.chain_moves(1, 9) is None
         assert desk.books.move_indexes() == MoveIndexes(None, None)
+
+    def test_other_refusals_pass_and_what_is_no_index_is_malformed(self, desk: Desk) -> None:
+        desk.script(refusal(-1, "no"), result({"created": None}), refusal(-1, "no"), result({}))
+        with pytest.raises(NodeRefused):
+            desk.books.move_indexes()
+        with pytest.raises(MalformedReply):
+            desk.books.move_indexes()
+        with pytest.raises(NodeRefused):
+            desk.books.channel_moves(1, 9, 0.0)
+        with pytest.raises(MalformedReply):
+            desk.books.chain_moves(1, 9)
 
     def test_outages_here_hold_back_no_forwards_and_no_bookkeeper(self, desk: Desk) -> None:
         desk.script(*[hang_up] * OUTAGES_TO_OPEN)

@@ -1,165 +1,103 @@
-"""Rebalances found in the node's movements: pairs in any order, parts, strangers, doubled pages."""
+"""Rebalance costs as the books have them: what is known, of when, and why not more."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from cl_revenue_ops.domain.policy import costs
-from cl_revenue_ops.domain.policy.costs import Costs, Rebalance, rebalances
-from messages.moves import OwnMove
+from messages.books import Books, ChannelBooks
 
-A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
-HASH, OTHER = "11" * 32, "22" * 32
-NOW_S = 1_700_000_000.0
+A, B, SCID = "aa" * 32, "bb" * 32, "700000x1x0"
 DAY_S = 86_400.0
+TODAY = 20_000
+FROM_DAY = TODAY - 7
+NOW_S = TODAY * DAY_S + 3_600.0
+READ_S = NOW_S - 300.0
+
+SPENT = (
+    ChannelBooks(A, rebalance_msat=1_000, other_rebalance_msat=2_500_999),
+    ChannelBooks(B, out_fees_msat=7, payment_fees_msat=9_000_000, opening_msat=5_000_000),
+    ChannelBooks(SCID, other_rebalance_msat=500_001),
+)
 
 
-def left(index: int, channel_id: str, msat: int, fees_msat: int, hash_: str = HASH) -> OwnMove:
-    """What a payment took from a channel: `msat` with its fees."""
-    return OwnMove(index, channel_id, 0, msat, fees_msat, hash_, NOW_S)
-
-
-def came(index: int, channel_id: str, msat: int, hash_: str = HASH) -> OwnMove:
-    return OwnMove(index, channel_id, msat, 0, 0, hash_, NOW_S)
-
-
-def test_the_cost_is_charged_to_the_channel_that_was_filled() -> None:
-    made = rebalances([came(1, B, 1_000_000), left(2, A, 1_000_250, 250)])
-    assert made == (Rebalance(filled=B, drained=A, amount_msat=1_000_000, cost_msat=250),)
-    assert Costs(made).by_channel() == {B: 250}
-    assert rebalances([left(1, A, 1_000_250, 250), came(2, B, 1_000_000)]) == made
-
-
-def test_what_has_no_counterpart_is_paid_to_or_by_somebody_else() -> None:
-    assert rebalances([left(1, A, 1_000_250, 250)]) == ()
-    assert rebalances([came(1, B, 1_000_000)]) == ()
-    assert rebalances([left(1, A, 1_000_250, 250, OTHER), came(2, B, 1_000_000)]) == ()
-
-
-def test_what_came_must_be_what_left_without_its_fees() -> None:
-    """Whoever passes somebody's payment on as one of its own has both, and they differ."""
-    for msat in (999_999, 1_000_001, 1_000_250):
-        assert rebalances([came(1, B, msat), left(2, A, 1_000_250, 250)]) == ()
-
-
-def test_each_part_is_charged_where_it_arrived() -> None:
-    made = rebalances(
-        [
-            left(1, A, 600_060, 60),
-            left(2, A, 400_004, 4),
-            came(3, B, 400_000),
-            came(4, C, 600_000),
-        ]
+def books(**parts: Any) -> Books:
+    """Books that are whole over the window."""
+    return Books(
+        **{
+            "channels": SPENT,
+            "unattributed_msat": 0,
+            "wallet_fees_msat": 0,
+            "from_s": FROM_DAY * DAY_S,
+            "until_s": NOW_S,
+            "known_since_s": (FROM_DAY - 90) * DAY_S,
+            "costs_source": "bookkeeper",
+            "provisional": (),
+            "trouble": None,
+            "read_at_s": READ_S,
+            **parts,
+        }
     )
-    assert Costs(made).by_channel() == {C: 60, B: 4}
 
 
-def test_equal_parts_are_matched_in_their_order_and_none_twice() -> None:
-    parts = [left(1, A, 101, 1), left(2, A, 102, 2), left(3, A, 103, 3)]
-    made = rebalances([*parts, came(4, B, 100), came(5, C, 100)])
-    assert Costs(made).by_channel() == {B: 1, C: 2}
+def figures(**parts: Any) -> tuple[str, dict[str, object]]:
+    """What is said in words, and the other figures."""
+    shown = costs.figures(costs.of_books(books(**parts), FROM_DAY), NOW_S)
+    return str(shown.pop("rebalance_costs")), shown
 
 
-def test_several_into_one_channel_add_up() -> None:
-    made = rebalances(
-        [
-            *(left(1, A, 101, 1), came(2, B, 100)),
-            *(left(3, C, 5_005, 5, OTHER), came(4, B, 5_000, OTHER)),
-        ]
+def test_only_rebalances_count_and_whoever_made_them() -> None:
+    spent = costs.of_books(books(), FROM_DAY)
+    assert spent.by_channel == {A: 2_501_999, SCID: 500_001}
+    assert spent.lacks is None
+
+
+@pytest.mark.parametrize("source", ["bookkeeper", "inferred"])
+def test_what_is_known_whole_is_said_with_its_days(source: str) -> None:
+    text, shown = figures(costs_source=source)
+    assert shown == {
+        "rebalance_costs_since": FROM_DAY * 86_400,
+        "rebalance_costs_read_at": int(READ_S),
+        "rebalance_cost_in_window_sats": 3_002,
+    }
+    assert text == (
+        "rebalances cost 3002 sats from 2024-09-27 to 2024-10-04 (days in UTC, today so far), by"
+        " the books as of 2024-10-04 00:55 UTC; each is charged to the channel that it filled"
     )
-    assert Costs(made).by_channel() == {B: 6}
 
 
-def test_only_what_moved_within_the_window_counts() -> None:
-    rows = [came(n, B, 1)._replace(at_s=NOW_S + n) for n in range(-2, 3)]
-    assert costs.within(rows, NOW_S - 1, NOW_S + 1) == rows[1:4]
+def test_no_rebalances_cost_nothing_which_is_known() -> None:
+    text, shown = figures(channels=())
+    assert shown["rebalance_cost_in_window_sats"] == 0
+    assert text.startswith("rebalances cost 0 sats from")
 
 
-# -- in words -------------------------------------------------------------------------------------
-
-ONE = (Rebalance(B, A, 1_000_000, 2_500_999),)
-
-
-def test_what_is_known_is_said_as_far_as_it_is_known() -> None:
-    whole = costs.figures(Costs(ONE, NOW_S - 7 * DAY_S), NOW_S)
-    assert whole["rebalance_costs_since"] == int(NOW_S - 7 * DAY_S)
-    assert (whole["rebalances_in_window"], whole["rebalance_cost_in_window_sats"]) == (1, 2_500)
-    assert str(whole["rebalance_costs"]).startswith("1 rebalance cost 2500 sats, by the node's")
-    part = costs.figures(Costs(ONE, NOW_S - 2.5 * DAY_S, "too many rows", unreadable=3), NOW_S)
-    assert part["rebalance_costs_since"] == int(NOW_S - 2.5 * DAY_S)
-    for word in ("last 2.5 days", "too many rows", "at least", "3 movements"):
-        assert word in str(part["rebalance_costs"])
-    none = costs.figures(Costs(lacks=costs.NOT_OFFERED), NOW_S)
-    assert "listchannelmoves" in str(none.pop("rebalance_costs"))
-    assert set(none.values()) == {None}
+def test_a_window_that_is_known_in_part_has_the_least_that_they_cost() -> None:
+    since_s = (TODAY - 2) * DAY_S
+    text, shown = figures(from_s=since_s, known_since_s=since_s)
+    assert shown["rebalance_costs_since"] == int(since_s)
+    assert text.startswith("rebalances cost at least 3002 sats from 2024-10-02 to 2024-10-04 ")
+    assert text.endswith("not all is known (the records begin on 2024-10-02)")
+    text, shown = figures(trouble="the node is silent")
+    assert shown["rebalance_cost_in_window_sats"] == 3_002
+    assert "at least 3002" in text and "as of 2024-10-04 00:55 UTC" in text
+    assert text.endswith("not all is known (the books are behind: the node is silent)")
+    both = costs.of_books(books(from_s=since_s, trouble="silent"), FROM_DAY)
+    assert both.lacks == "the records begin on 2024-10-02; the books are behind: silent"
 
 
-# -- laws -----------------------------------------------------------------------------------------
-
-
-class Part(NamedTuple):
-    """One part of a payment; its amount and fee in msat."""
-
-    drained: str
-    filled: str
-    amount_msat: int
-    fee_msat: int
-
-
-CHANNELS = st.sampled_from([A, B, C])
-PARTS = st.builds(Part, CHANNELS, CHANNELS, st.integers(1, 3), st.integers(0, 3))
-PAYMENTS = st.lists(st.lists(PARTS, min_size=1, max_size=4), max_size=5)
-STRANGERS = st.lists(st.tuples(st.booleans(), CHANNELS, st.integers(1, 9)), max_size=5)
-
-
-def booked(payments: list[list[Part]], strangers: list[tuple[bool, str, int]]) -> list[OwnMove]:
-    """The rows of self-payments, and single ones of payments to and by others."""
-    rows: list[OwnMove] = []
-    for number, parts in enumerate(payments):
-        hash_ = f"{number:064x}"
-        for part in parts:
-            rows.append(came(0, part.filled, part.amount_msat, hash_))
-            rows.append(
-                left(0, part.drained, part.amount_msat + part.fee_msat, part.fee_msat, hash_)
-            )
-    for number, (pays, channel_id, msat) in enumerate(strangers):
-        hash_ = f"{1_000 + number:064x}"
-        row = left(0, channel_id, msat, 1, hash_) if pays else came(0, channel_id, msat, hash_)
-        rows.append(row)
-    return rows
-
-
-@given(PAYMENTS, STRANGERS, st.data())
-def test_all_rebalances_are_found_and_nothing_else_in_whatever_order(
-    payments: list[list[Part]], strangers: list[tuple[bool, str, int]], data: st.DataObject
-) -> None:
-    rows = data.draw(st.permutations(booked(payments, strangers)))
-    rows = [row._replace(created_index=place) for place, row in enumerate(rows, start=1)]
-    parts = [part for payment in payments for part in payment]
-    made = rebalances(rows)
-    assert len(made) == len(parts)
-    assert sum(one.cost_msat for one in made) == sum(part.fee_msat for part in parts)
-    for channel_id in (A, B, C):
-        arrived = sum(part.amount_msat for part in parts if part.filled == channel_id)
-        assert sum(one.amount_msat for one in made if one.filled == channel_id) == arrived
-    read = (
-        data.draw(st.permutations(rows + data.draw(st.lists(st.sampled_from(rows))) * 2))
-        if rows
-        else []
-    )
-    assert sorted(rebalances(read)) == sorted(made), "read in any order, rows read twice"
-
-
-@given(PAYMENTS, st.integers(0, 40))
-def test_where_the_list_is_cut_off_fewer_are_found_and_never_more(
-    payments: list[list[Part]], cut: int
-) -> None:
-    rows = [
-        row._replace(created_index=place) for place, row in enumerate(booked(payments, []), start=1)
-    ]
-    whole, newest = rebalances(rows), rebalances(rows[cut:])
-    assert len(newest) <= len(whole)
-    assert sum(one.amount_msat for one in newest) <= sum(one.amount_msat for one in whole)
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ({"read_at_s": None, "trouble": "not read yet"}, "(not read yet)"),
+        ({"costs_source": "estimated"}, "neither bookkeeper nor"),
+        ({"known_since_s": None, "from_s": NOW_S, "channels": ()}, "nothing is on record yet"),
+    ],
+)
+def test_what_is_not_known_is_no_number_and_says_why(parts: dict[str, Any], why: str) -> None:
+    text, shown = figures(**parts)
+    assert set(shown.values()) == {None}
+    assert why in text and "no bleeder can be found" in text
+    assert costs.of_books(books(**parts), FROM_DAY).by_channel == {}

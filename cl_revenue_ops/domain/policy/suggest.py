@@ -124,9 +124,9 @@ def _bleeder(peer: PeerEvidence, policy: PeerPolicy) -> Suggestion | None:
         "medium",
         "disable_rebalance",
         (("rebalance", "disabled"),),
-        f"in {WINDOW_DAYS} days its channels earned {earned_msat // 1000} sats and rebalancing them"
-        f" cost {least}{cost_msat // 1000}: it loses {(cost_msat - earned_msat) // 1000} sats a"
-        " week",
+        f"in the last {WINDOW_DAYS} whole days (UTC) and today so far its channels earned"
+        f" {earned_msat // 1000} sats and rebalancing them cost {least}{cost_msat // 1000}: it lost"
+        f" {least}{(cost_msat - earned_msat) // 1000} sats",
         _figures(peer),
     )
 
