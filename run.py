@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
         name = {"node": "run"}.get(task, task)
         return run([prepare("requirements.txt"), "-m", "cl_revenue_ops.simnode", name, *rest])
     if task == "test":
-        return run([prepare("requirements-dev.txt"), "-m", "pytest", *rest])
+        # All of them side by side; a choice is likely to be looked at one by one.
+        chosen = rest or ["-n", "auto", "--maxprocesses", "4"]
+        return run([prepare("requirements-dev.txt"), "-m", "pytest", *chosen])
     if task == "figures":
         return run([prepare("requirements-dev.txt"), "-m", "tests.benchmarks", *rest])
     if task == "lint":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from actors.dialogue import Dialogue, Refused, Steps
+from actors.dialogue import Ask, Dialogue, Refused, Steps
 from actors.ledger_audit import LedgerAudit
-from actors.ledger_opening import LedgerOpening
+from actors.ledger_opening import CATCH_UP_S, LedgerOpening
 from actors.ledger_reading import ESTIMATED, LedgerReading
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.ledger import accounts, assertions, costs, estimates, summary
@@ -24,6 +24,7 @@ from messages.books import (
     Reconciliation,
 )
 from messages.channels import ChannelSnapshot
+from messages.forwards import CatchUp
 from messages.node_books import NodeBalances
 
 DAY_S = 86_400
@@ -67,6 +68,7 @@ class Bookkeeping:
         self._estimated: frozenset[str] = frozenset()
         self._unresolved: frozenset[str] = frozenset()
         self._trouble: str | None = NOT_READ
+        self._caught_up = False
         self._read_at_s: float | None = None
         self._reconciled: Reconciliation | None = None
 
@@ -206,6 +208,10 @@ class Bookkeeping:
         self._show()
 
     def _pass(self) -> Steps:
+        if not self._caught_up:
+            # What was earned while nobody looked belongs beside what was spent then.
+            yield Ask(self._context.address, CatchUp, {}, CATCH_UP_S)
+            self._caught_up = True
         yield from self._opening.split()
         yield from self._reading.steps()
         yield from self._opening.settle()
