@@ -14,7 +14,15 @@ from cl_revenue_ops.domain.ledger.assertions import OurBooks
 from cl_revenue_ops.ports import ForwardStore, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.books import Entry, GoOnBooking, Reconciliation
-from messages.forwards import CatchUp, ReadForwardIndexes, ScidTotals
+from messages.forwards import (
+    SETTLED,
+    CatchUp,
+    ForwardIndexes,
+    ForwardPage,
+    ReadForwardIndexes,
+    ReadForwards,
+    ScidTotals,
+)
 from messages.node_books import (
     IncomeSum,
     NodeBalances,
@@ -31,6 +39,7 @@ FOREVER_S = 1e12
 # bookkeeper's times are unsigned numbers of 32 bits.
 END_OF_TIME_S = 2**32 - 1
 MOST_BOOKED = 100_000
+MOST_READ_AGAIN = 20_000
 UNQUIET = "forwards were under way while the figures were read: remainders may pass"
 
 
@@ -88,6 +97,7 @@ class LedgerAudit:
                 ours = self.our_books()
         rows = assertions.of_balances(node, ours)
         rows.append(assertions.of_fees(node, ours))
+        rows += yield from self._listed(before[0])
         rows += yield from self._income(income, ours, now, whole_life)
         rows.append(assertions.of_transit(self._ledger.open_transactions(), ours.totals))
         self._edge = now if quiet else self._edge
@@ -117,6 +127,25 @@ class LedgerAudit:
         forwards = yield Ask(NODE_READER, ReadForwardIndexes)
         moves = yield ask(ReadMoveIndexes)
         return forwards, moves
+
+    def _listed(self, indexes: ForwardIndexes) -> Steps:
+        """The end of the node's list read once more, where it can be read from its end."""
+        if indexes.created is None:
+            return []
+        ours_msat = theirs_msat = count = 0
+        start, last = max(1, indexes.created - MOST_READ_AGAIN + 1), False
+        while not last and start <= indexes.created:
+            page: ForwardPage = yield Ask(
+                NODE_READER,
+                ReadForwards,
+                {"index": "created", "start": start, "limit": ENTRIES},
+            )
+            settled = [row for row in page.rows if row.status == SETTLED]
+            count += len(settled)
+            theirs_msat += sum(row.fee_msat or 0 for row in settled)
+            ours_msat += self._forwards.fees_of(settled)
+            start, last = page.next_start, page.last
+        return [assertions.of_list(ours_msat, theirs_msat, count)]
 
     def our_books(self) -> OurBooks:
         """Our side, over all of life; blocks on the store."""

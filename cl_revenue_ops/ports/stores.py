@@ -154,6 +154,13 @@ class ForwardStore(Store, Protocol):
         """Settled forwards of these amounts among a bounded number of rows after a cursor."""
         ...
 
+    def fees_of(self, rows: Sequence[Forward]) -> int:
+        """What the log has of the fees of these settled forwards, msat; each once.
+
+        One that was let go was in the log as it was listed then, and counts as listed.
+        """
+        ...
+
     def lull(self, now_s: float) -> float:
         """A moment not long ago around which no forward resolved for 10 s, as near as possible."""
         ...

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from cl_revenue_ops.ports import SettledSums, Sought
+from cl_revenue_ops.storage.forward_rows import Scids
 from cl_revenue_ops.storage.forward_schema import STATUS_NUMBERS
-from messages.forwards import SETTLED, ForwardLogPage, LoggedForward
+from messages.forwards import SETTLED, Forward, ForwardLogPage, LoggedForward
 
 # One call looks at this many rows at most.
 MOST_SOUGHT = 100_000
@@ -40,6 +41,9 @@ _SOUGHT = f"""
         AND ((out_ref, {_OUT_MSAT} / 1000) IN (VALUES {{out}})
             OR (in_id, in_msat / 1000) IN (VALUES {{into}})))
     ORDER BY seq"""
+_FEE = (
+    f"SELECT fee_msat FROM forward_row WHERE in_id = ? AND in_htlc_id = ? AND status = {_SETTLED}"
+)
 _TIMES = f"SELECT {_AT_S} FROM forward_row ORDER BY seq DESC LIMIT {MOST_TIMES}"
 _NOBODY = ["(-1, -1)"]
 
@@ -71,6 +75,21 @@ def seek(
     return ForwardLogPage(
         tuple(map(LoggedForward._make, rows)), max(reach, after_seq), reach >= newest_seq
     )
+
+
+def fees_of(connection: sqlite3.Connection, rows: Sequence[Forward], scids: Scids) -> int:
+    """See ports.ForwardStore."""
+    found_msat = 0
+    for row in {(row.in_scid, row.in_htlc_id): row for row in rows}.values():
+        source = scids.find(row.in_scid)
+        if source is None:
+            continue
+        ours = connection.execute(_FEE, (source.number, row.in_htlc_id)).fetchone()
+        if ours is not None:
+            found_msat += ours[0] or 0
+        elif source.let_go(row.in_htlc_id, row.status):
+            found_msat += row.fee_msat or 0
+    return found_msat
 
 
 def lull(connection: sqlite3.Connection, now_s: float) -> float:

@@ -192,6 +192,11 @@ class SqliteForwardStore(Repository):
             newest, _ = _reach(connection)
             return forward_search.seek(connection, after_seq, newest, sought)
 
+    def fees_of(self, rows: Sequence[Forward]) -> int:
+        """See ports.ForwardStore."""
+        with self._reading() as connection:
+            return forward_search.fees_of(connection, rows, Scids(connection, self._known))
+
     def lull(self, now_s: float) -> float:
         """See ports.ForwardStore."""
         with self._reading() as connection:

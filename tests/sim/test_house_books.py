@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
+from contextlib import closing
 from typing import Any, cast
 
 import pytest
@@ -198,3 +200,16 @@ def test_each_splice_tells_what_it_moved() -> None:
         # The fee of what was taken out is within the 150,000 sat that left the channel.
         assert splices == [(250_000_000, True), (-150_000_000 + rows[-1].msat, True)]
         assert [row.what for row in rows] == ["opening", "splice", "splice"]
+
+
+def test_a_log_that_differs_from_the_list_is_shown() -> None:
+    with house_node() as node:
+        one, two = (node.open(name, 2_000_000, 1_000_000) for name in ("one", "two"))
+        for number in range(5):
+            node.pay(one if number % 2 else two, two if number % 2 else one, 5_000_000 + number)
+        node.wait_s(2_000.0)
+        assert not wrong(reconciled(node))
+        with closing(sqlite3.connect(node.database)) as base, base:
+            base.execute("UPDATE forward_row SET fee_msat = fee_msat + 3 WHERE seq = 2")
+        (row,) = wrong(reconciled(node))
+        assert (row.what, row.source, row.remainder_msat) == ("listed fees", "listforwards", 3)

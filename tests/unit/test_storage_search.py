@@ -121,3 +121,16 @@ def test_where_it_never_is_quiet_the_widest_gap_serves(store: SqliteForwardStore
         authoritative=True,
     )
     assert store.lull(T0_S + 196.0) == T0_S + 95 + 6.5
+
+
+def test_the_fees_of_listed_forwards_are_those_of_the_log(store: SqliteForwardStore) -> None:
+    rows = [*forwards(0, 5), *forwards(5, 2, FAILED)]
+    store.ingest(rows, authoritative=True)
+    listed = [row for row in rows if row.status == SETTLED]
+    assert store.fees_of([*listed, listed[3]]) == 0 + 1 + 2 + 3 + 4
+    # A fee that the log has otherwise, and a forward that it does not have.
+    assert store.fees_of([listed[3]._replace(fee_msat=99), forward(50)]) == 3
+    assert store.fees_of([]) == 0
+    store.let_go(0, 10, 0.0, T0_S + 4.0)
+    # Rows that were let go count as they are listed.
+    assert store.fees_of(listed) == 0 + 1 + 2 + 3 + 4

@@ -17,6 +17,7 @@ BOOKKEEPER, CHANNELS, FUNDS, INFO = (
     "getinfo",
 )
 INCOME = "bkpr-listincome"
+LIST = "listforwards"
 ALL = "total"
 UNDER_WAY = "transactions are not confirmed yet"
 
@@ -81,6 +82,12 @@ def of_balances(node: NodeBalances, ours: OurBooks) -> list[Assertion]:
 def of_fees(node: NodeBalances, ours: OurBooks) -> Assertion:
     """All that forwards ever earned against the node's own counter."""
     return Assertion("routing fees", ALL, ours.earned_msat, node.fees_collected_msat, INFO)
+
+
+def of_list(ours_msat: int, theirs_msat: int, rows: int) -> Assertion:
+    """The newest settled forwards of the node's list, row by row, against the log."""
+    note = f"the newest {rows:,} settled forwards of the list"
+    return Assertion("listed fees", ALL, ours_msat, theirs_msat, LIST, note=note)
 
 
 def of_transit(open_transactions: Iterable[str], totals: Mapping[str, int]) -> Assertion:
