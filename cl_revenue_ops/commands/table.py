@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cl_revenue_ops.commands import clboss, exchange, policy, reports, settings, values
@@ -41,8 +41,12 @@ class RpcCommand:
 
     @property
     def all_params(self) -> tuple[Param, ...]:
-        """Every parameter that some call takes, each once."""
-        found = {param.name: param for params in self.more.values() for param in params}
+        """Every parameter that some call takes, each once; none of `more` is taken by all."""
+        found = {
+            param.name: replace(param, required=False)
+            for params in self.more.values()
+            for param in params
+        }
         return (*self.params, *found.values())
 
 

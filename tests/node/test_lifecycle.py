@@ -18,7 +18,14 @@ USAGE = {
     "revenue-set-fee": "channel_id fee_ppm [force]",
     "revenue-fee-debug": "[channel_id]",
     "revenue-wake-all": "",
-    "revenue-report": "report_type [window_days]",
+    "revenue-report": "[report_type] [format] [peer_id] [channel_id] [window_days]",
+    "revenue-dashboard": "[window_days] [format]",
+    "revenue-profitability": "[channel_id] [format]",
+    "revenue-history": "[format]",
+    "revenue-capacity-report": "",
+    "revenue-cleanup-closed": "",
+    "revenue-import": "path [dry_run]",
+    "revenue-export": "what format path [since] [until]",
 }
 
 
