@@ -34,6 +34,8 @@ class FeePolicies:
         self._waiting: dict[str, None] = {}
         self._version: int | None = None
         self._looked_s = 0.0
+        # When policies end, by the newest snapshot and since; a late one wakes for nothing.
+        self._ends: list[float] = []
         self._peers: frozenset[str] | None = None
         self._looked_back = False
 
@@ -48,15 +50,21 @@ class FeePolicies:
     def hear(self, told: PolicySnapshot) -> None:
         """These policies hold; peers of which something else was known wait."""
         known, policies = self._policies, {policy.peer_id: policy for policy in told.policies}
+        # A policy that has not changed is the very object that was told before.
         moved = [
             peer_id
-            for peer_id in {**known, **policies}
-            if known.get(peer_id) != policies.get(peer_id)
-            and _asks(known.get(peer_id)) != _asks(policies.get(peer_id))
+            for peer_id, policy in policies.items()
+            if known.get(peer_id) is not policy and _asks(known.get(peer_id)) != _asks(policy)
         ]
+        moved += (
+            peer_id
+            for peer_id, policy in known.items()
+            if peer_id not in policies and _asks(policy) is not None
+        )
         if self._version is None:
             self._looked_s = self._house.now()
         self._decider.book.policies, self._version = policies, told.version
+        self._ends = [p.expires_at_s for p in told.policies if p.expires_at_s is not None]
         self._wait_for(moved)
 
     def _look_back(self, channels: Iterable[ChannelEntry]) -> None:
@@ -80,6 +88,8 @@ class FeePolicies:
                 self._policies.pop(change.peer_id, None)
             else:
                 self._policies[change.peer_id] = change.after
+                if change.after.expires_at_s is not None:
+                    self._ends.append(change.after.expires_at_s)
         differs = _asks(change.before) != _asks(change.after)
         self._wait_for([change.peer_id] if differs else [])
 
@@ -108,8 +118,7 @@ class FeePolicies:
         self._waiting.update(dict.fromkeys(peer_ids))
         self.go_on()
         now_s = self._house.now()
-        ends = [p.expires_at_s for p in self._policies.values() if p.expires_at_s is not None]
-        next_s = min((end_s for end_s in ends if end_s > now_s), default=None)
+        next_s = min((end_s for end_s in self._ends if end_s > now_s), default=None)
         if next_s is None:
             self._house.context.cancel(PolicyEnds.__name__)
         else:
