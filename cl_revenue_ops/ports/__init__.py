@@ -68,6 +68,18 @@ from cl_revenue_ops.ports.policy_store import (
     PolicyStore,
     StoredPolicies,
 )
+from cl_revenue_ops.ports.rebalancing import (
+    ENDED,
+    ENDING,
+    PLANNED,
+    RUNNING,
+    STARTING,
+    Executor,
+    ExecutorAbsent,
+    JobRow,
+    RebalanceMemory,
+    RebalanceStore,
+)
 from cl_revenue_ops.ports.report_node import ReportNode
 from cl_revenue_ops.ports.report_store import ClosingRow, DayRow, ReportStore
 from cl_revenue_ops.ports.stores import (
@@ -84,8 +96,13 @@ from cl_revenue_ops.ports.stores import (
 )
 
 __all__ = [
+    "ENDED",
+    "ENDING",
     "FEE_SET",
     "NO_TAGS",
+    "PLANNED",
+    "RUNNING",
+    "STARTING",
     "AccountTotal",
     "BadPath",
     "Books",
@@ -106,6 +123,8 @@ __all__ = [
     "EarlierFile",
     "EarlierSurvey",
     "EarlierTable",
+    "Executor",
+    "ExecutorAbsent",
     "ExportFile",
     "FeeSet",
     "FeeStore",
@@ -115,6 +134,7 @@ __all__ = [
     "IgnoreOrder",
     "ImportStore",
     "IngestState",
+    "JobRow",
     "Lease",
     "LedgerState",
     "LedgerStore",
@@ -127,6 +147,8 @@ __all__ = [
     "PolicyRow",
     "PolicyStore",
     "PortError",
+    "RebalanceMemory",
+    "RebalanceStore",
     "ReportNode",
     "ReportStore",
     "SettingsStore",

@@ -39,6 +39,9 @@ class Purpose(IntEnum):
     FIRST_POLICY = 25
     REMOTE_POLICY = 26
     SCENARIO = 27
+    REFILL_PAIRS = 28
+    REFILL_HOURS = 29
+    REFILL_TRIES = 30
 
 
 def stream(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -68,7 +68,11 @@ def agree(line: Line) -> None:
     assert all(amount_msat > 0 for amount_msat in costs.values())
     assert sums(income(line)) == {key: -amount_msat for key, amount_msat in costs.items()}
     assert sums(income(line, consolidate_fees=False)) == sums(income(line))
-    wait_for(lambda: books_balance(line), "books that balance")
+    try:
+        wait_for(lambda: books_balance(line), "books that balance")
+    except AssertionError as error:
+        report = line.call("revenue-report", {"report_type": "reconcile"})
+        raise AssertionError(f"{error}: {report}") from error
 
 
 def moved(line: Line, method: str, act: Callable[[], object], count: int) -> list[Row]:
