@@ -113,7 +113,8 @@ class NodeView(Protocol):
 class FeePolicy(Protocol):
     """A fee rule, or a rebalancer beside one, or both.
 
-    `begin` once at the start, `tick` every `interval_s`, the rest as it happens: `settled` and `refused` are told in order of time, shortly after they happened.
+    `begin` once at the start, `tick` every `interval_s`, the rest as it happens: `settled` and
+    `refused` are told in order of time, shortly after they happened.
     """
 
     name: str
