@@ -18,6 +18,7 @@ from cl_revenue_ops.bench.table import TOTAL, Score, range_of, signed, value_of
 
 HARM_POINT = -0.01
 """Rebalancing that costs more than a point of the bound in the mean of a scenario is pointed at."""
+ROUNDING = 1e-9
 
 HEADS = (
     *("pair", "of bound", "with - without", "95 %", "spent", "moves/day", "arrived", "moved"),
@@ -94,7 +95,7 @@ def _line(
         moves / days if days else 0.0,
         moves / tries if tries else 0.0,
         moved_msat / volume_msat if volume_msat else 0.0,
-        score.bounded and gain.mean < HARM_POINT,
+        score.bounded and gain.mean < HARM_POINT - ROUNDING,
     )
 
 

@@ -135,7 +135,24 @@ def test_what_does_not_go_through_is_split_at_the_golden_ratio() -> None:
     sizes = [msat for _, _, msat, _, _ in node.tried]
     assert sizes[:3] == [1_000_000_000, 618_033_988, int(618_033_988 * 0.618_033_988_749_895)]
     assert sum(msat for _, _, msat in node.arrived) == 1_000_000_000
-    assert all(999 <= most <= 1_000 for *_, most, _ in node.tried), "the budget is split with it"
+    assert {most for *_, most, _ in node.tried} == {1_000}
+
+
+def test_parts_share_the_budget() -> None:
+    node, policy = earning()
+    moved = policy.move(Plan("peer1", "peer0", 1_000_000_000, 30_000), node)
+    # 30 ppm for all of it, 48 for the first part, 78 for the next, and 127 buys 236,000 sat.
+    assert [most for *_, most, _ in node.tried][:4] == [30, 48, 78, 127]
+    assert node.arrived[0] == (1, 0, 236_067_976)
+    spent = policy.purses["peer0"].spent_out
+    assert 0.8 * 30_000 < spent <= 30_000 + 1
+    assert moved == pytest.approx(spent * 10_000, rel=1e-4)
+    assert all(most <= 1_000 for *_, most, _ in node.tried)
+    node.tried.clear()
+    node.route_ppm = 1_001
+    policy.move(Plan("peer1", "peer0", 1_000_000_000, 30_000), node)
+    assert {why for *_, why in node.tried} == {NO_CHEAP_ROUTE}
+    assert node.tried[-1][3] == 1_000, "nothing is asked for at less than the most it may cost"
 
 
 def test_it_tries_thirty_times_and_two_minutes_and_no_crumbs() -> None:
@@ -230,7 +247,7 @@ def test_the_source_is_drawn_by_our_share_in_it() -> None:
         policy = ClbossJit(BASELINES["static"](1), np.random.default_rng(seed))
         policy.begin(node)
         refuse(policy, node)
-        chosen += [source for source, *_ in node.tried]
+        chosen.append(node.tried[0][0])
     assert len(chosen) == 300
     assert set(chosen) == {1, 2}
     assert 0.68 < chosen.count(1) / 300 < 0.82

@@ -121,9 +121,10 @@ def _spendable(channel: ChannelView) -> int:
 class _Mover:
     """The peers' purses, and FundsMover: it splits at the golden ratio what does not go through.
 
-    The tool's floor of 100 sat, its thirty tries and its 120 s hold; a route that is too dear is
-    not asked for again in parts, for the market's price does not depend on the amount. Of a peer's
-    channels the fullest pays and the emptiest is filled.
+    The tool's floor of 100 sat, its thirty tries and its 120 s hold. The parts share the budget:
+    where the whole is too dear for it, a part may not be. None is bought above 1000 ppm (or the
+    plan's own price, if that is higher). Of a peer's channels the fullest pays and the emptiest is
+    filled.
     """
 
     interval_s = _TICK_S
@@ -154,27 +155,34 @@ class _Mover:
 
     def move(self, plan: Plan, node: NodeView) -> int:
         """Carry a plan out as far as it goes; returns what was moved, msat."""
-        parts, moved_msat, tries, used_s = [(plan.amount_msat, plan.budget_msat)], 0, 0, 0.0
-        while parts and tries < _MOST_TRIES and used_s < _PATIENCE_S:
-            amount_msat, budget_msat = parts.pop()
+        most_ppm = max(_MOST_PPM, plan.budget_msat * 1_000_000 // plan.amount_msat)
+        parts, left_msat, moved_msat, tries, used_s = (
+            [plan.amount_msat],
+            plan.budget_msat,
+            0,
+            0,
+            0.0,
+        )
+        while parts and left_msat > 0 and tries < _MOST_TRIES and used_s < _PATIENCE_S:
+            amount_msat = parts.pop()
             tries += 1
             peers = by_peer(node.channels())
             source = max(peers[plan.source], key=_spendable)
             dest = max(peers[plan.dest], key=lambda c: c.capacity_msat - c.local_msat)
-            ppm = budget_msat * 1_000_000 // amount_msat
+            ppm = min(most_ppm, left_msat * 1_000_000 // amount_msat)
             moved = send(node, self._fees, source.index, dest.index, amount_msat, ppm)
             used_s += moved.seconds
             if moved.ok:
                 moved_msat += moved.moved_msat
+                left_msat -= moved.cost_msat
                 self.purses[plan.dest].spent_out += moved.cost_msat
                 self.purses[plan.source].spent_in += moved.cost_msat
                 continue
-            if moved.why in (BUSY, NO_CHEAP_ROUTE):
+            if moved.why == BUSY or (moved.why == NO_CHEAP_ROUTE and ppm == most_ppm):
                 break
             more = int(amount_msat * _GOLDEN)
             if amount_msat - more >= _FLOOR_MSAT:
-                paid = budget_msat * more // amount_msat
-                parts += [(amount_msat - more, budget_msat - paid), (more, paid)]
+                parts += [amount_msat - more, more]
         return moved_msat
 
 
