@@ -221,8 +221,8 @@ def test_moves_leave_the_market_as_it_was() -> None:
     moving, resting = play(market, scenario, policy), play(market, scenario, flat(10**6))
     assert moving.moves > 0
     assert moving.attempts == resting.attempts
-    cleared = {"moves": 0, "move_tries": 0, "moved_msat": 0, "rebalance_cost_msat": 0}
-    assert replace(moving, **cleared, local_share=(), depleted_share=0.0) == replace(
+    cleared = replace(moving, moves=0, move_tries=0, moved_msat=0, rebalance_cost_msat=0)
+    assert replace(cleared, local_share=(), depleted_share=0.0) == replace(
         resting, local_share=(), depleted_share=0.0
     )
 
