@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cl_revenue_ops.bench.policy import (
+    BUSY,
     NO_CHEAP_ROUTE,
     NO_SUCH_MOVE,
     ChannelView,
@@ -75,6 +76,7 @@ class FakeNode:
         self.routes: dict[tuple[int, int], int] = {}
         self.room_msat = 10**15
         self.seconds = 10.0
+        self.busy = False
         self.tried: list[tuple[int, int, int, int, str]] = []
 
     def channels(self) -> Sequence[ChannelView]:
@@ -100,6 +102,8 @@ class FakeNode:
         ppm, why = self.routes.get((source_index, dest_index), self.route_ppm), ""
         if source.peer_id == dest.peer_id:
             why = NO_SUCH_MOVE
+        elif self.busy:
+            why = BUSY
         elif ppm > max_fee_ppm:
             why = NO_CHEAP_ROUTE
         elif amount_msat > self.room_msat:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,6 +257,13 @@ def scored(outcome: Outcome, nets: Net, cost_msat: int = 100) -> Score:
     return Score(Results(outcomes, bounds, ()))
 
 
+def _cells(score: Score) -> Iterator[tuple[Cell, Outcome]]:
+    for label, scenarios in score.outcomes.items():
+        for scenario, seeds in scenarios.items():
+            for seed, outcome in seeds.items():
+                yield Cell(label, scenario, seed, 2, 4, ""), outcome
+
+
 def test_a_pair_is_held_against_its_fee_rule_seed_by_seed(outcome: Outcome) -> None:
     score = scored(
         outcome,
@@ -290,6 +298,15 @@ def test_more_than_a_point_below_is_pointed_at(outcome: Outcome, net: int, harms
     line = next(line for line in pairs.pair_lines(score) if line.scenario == "even")
     assert line.harms == harms
     assert (f"clboss/jit: {line.gain.mean:.3f} in even, below -1 point" in text) == harms
+
+
+def test_without_a_bound_nothing_is_a_point_below(outcome: Outcome) -> None:
+    score = scored(outcome, {"clboss": {"even": [400]}, "clboss/jit": {"even": [300]}})
+    unbound = Score(Results(dict(_cells(score)), {}, ()))
+    even, _ = pairs.pair_lines(unbound)
+    assert even.gain.mean == pytest.approx(-0.05), "satoshi a day"
+    assert not even.harms
+    assert pairs.heads(False)[1] == "sat/day"
 
 
 def test_without_its_fee_rule_alone_nothing_is_claimed(outcome: Outcome) -> None:

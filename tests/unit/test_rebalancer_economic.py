@@ -110,6 +110,13 @@ def test_it_gives_up_at_ten_thousand_sat() -> None:
     assert min(sizes) >= 10_000 * SAT > min(sizes) // 2
 
 
+def test_a_dozen_payments_are_enough() -> None:
+    node = FakeNode(channel(0, 0.0, ppm=500), *(channel(k, 0.9, ppm=k) for k in range(1, 9)))
+    node.room_msat = 0
+    hour(node)
+    assert [source for source, *_ in node.tried] == [1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4]
+
+
 def test_the_emptiest_is_filled_first() -> None:
     node = FakeNode(channel(0, 0.05, ppm=500), channel(1, 0.01, ppm=500), channel(2, 0.12))
     hour(node)

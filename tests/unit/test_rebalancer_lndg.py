@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cl_revenue_ops.bench.baselines import BASELINES
@@ -131,9 +133,35 @@ def test_what_does_not_sell_is_not_filled_and_what_is_filled_gives_nothing() -> 
     assert {dest for _, dest, _, _, _ in node.tried} == {0, 1}
     assert {source for source, *_ in node.tried} == {2}
     node.tried.clear()
-    node.balance(1, 0.97)  # full now, but still with its flag for it sells more than it takes
-    run(policy, node, DAY_S)
-    assert {source for source, *_ in node.tried} <= {2}
+    node.balance(0, 0.02)
+    node.balance(1, 0.5)
+    run(policy, node, STEP_S)
+    node.balance(1, 0.97)  # nearly full, but it keeps its flag: it sells more than it takes
+    policy.settled(forward(node.now_s, out_index=1, in_index=2, sat=900_000), node)
+    node.balance(2, 0.5)
+    run(policy, node, 1_800.0)
+    assert node.tried == [], "no source is left"
+
+
+def test_sources_keep_three_quarters_and_are_other_peers() -> None:
+    node, policy = selling()
+    node.balance(1, 0.779)
+    small = channel(2, 0.97, capacity_msat=C // 20)
+    node.open[2] = replace(small, peer_id="peer0")
+    run(policy, node, STEP_S)
+    assert node.tried == []
+    node.balance(1, 0.781)
+    run(policy, node, 1_800.0)
+    assert node.tried[0][:3] == (1, 0, 300_000 * SAT)
+
+
+def test_a_rapid_try_lasts_a_minute() -> None:
+    node, policy = selling()
+    node.open[3] = channel(3, 0.94)
+    node.room_msat, node.seconds = 0, 61.0
+    run(policy, node, STEP_S)
+    # Three sources within the first five minutes, then one in each minute.
+    assert [source for source, *_ in node.tried] == [1, 2, 3, 1, 1]
 
 
 def test_a_week_later_the_flag_is_not_set_again() -> None:

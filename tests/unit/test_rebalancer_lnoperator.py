@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cl_revenue_ops.bench.baselines.lnoperator import LnOperator, floor_ppm, sigmoid_ppm
@@ -107,6 +109,31 @@ def test_without_a_source_nothing_has_failed() -> None:
     node.balance(1, 0.9)
     run(policy, node, 2 * HOUR_S)
     assert [most for *_, most, _ in node.tried] == [500]
+
+
+def test_a_success_ends_the_rise() -> None:
+    node = FakeNode(channel(0, 0.1), channel(1, 0.9))
+    node.route_ppm = 590
+    policy = LnOperatorBudget(LnOperator())
+    runs(node, 4.0, policy)
+    node.balance(0, 0.1)
+    node.balance(1, 0.9)
+    run(policy, node, 2 * HOUR_S)
+    assert [most for *_, most, _ in node.tried] == [500, 600, 590]
+
+
+def test_what_was_not_tried_has_not_failed() -> None:
+    node = FakeNode(channel(0, 0.1), channel(1, 0.9))
+    node.busy = True
+    policy = LnOperatorBudget(LnOperator())
+    runs(node, 14.0, policy)
+    assert [most for *_, most, _ in node.tried] == [500] * 7
+
+
+def test_a_peer_does_not_refill_itself() -> None:
+    node = FakeNode(channel(0, 0.1), replace(channel(1, 0.9), peer_id="peer0"))
+    runs(node)
+    assert node.tried == []
 
 
 def test_what_was_sold_limits_the_budget() -> None:

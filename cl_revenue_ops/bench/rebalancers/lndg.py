@@ -113,7 +113,7 @@ class LndgAutoRebalance(Remembering):
     ) -> Moved | None:
         """Try the sources in turn; the last answer, None where there is no source."""
         moved, used_s = None, 0.0
-        for source in self._sources(dest, value_msat, node.channels()):
+        for source in self._sources(value_msat, node.channels()):
             moved = send(node, self._fees, source.index, dest.index, value_msat, rate)
             used_s += moved.seconds
             if moved.ok or used_s >= patience_s:
@@ -121,14 +121,9 @@ class LndgAutoRebalance(Remembering):
         self._left_s -= used_s
         return moved
 
-    def _sources(
-        self, dest: ChannelView, value_msat: int, channels: Sequence[ChannelView]
-    ) -> list[ChannelView]:
+    def _sources(self, value_msat: int, channels: Sequence[ChannelView]) -> list[ChannelView]:
+        """Channels that can spare a value; the destination's peer has its flag, so it is none."""
         found = [
-            c
-            for c in channels
-            if c.peer_id != dest.peer_id
-            and not self._flags.get(c.peer_id, False)
-            and may_pay(c, value_msat)
+            c for c in channels if not self._flags.get(c.peer_id, False) and may_pay(c, value_msat)
         ]
         return sorted(found, key=remote_percent)
