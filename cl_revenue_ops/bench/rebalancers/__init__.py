@@ -29,7 +29,13 @@ def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, DRAWS])
 
 
-# The plugin's own rule of expected value belongs here as "ev": it stands beside `rule` and `truth`.
+def _expected_value(fees: FeePolicy, seed: int, routes: TrueRoutes | None) -> Rebalancer:
+    """The plugin's own, which the plugin is needed for."""
+    from cl_revenue_ops.bench.rebalancers.ev import ExpectedValue
+
+    return ExpectedValue(fees, routes)
+
+
 REBALANCERS: dict[str, Make] = {
     NONE: lambda fees, seed, routes: Nothing(),
     "earnings": lambda fees, seed, routes: ClbossEarnings(fees, _rng(seed)),
@@ -37,6 +43,7 @@ REBALANCERS: dict[str, Make] = {
     "ar": lambda fees, seed, routes: LndgAutoRebalance(fees),
     "economic": lambda fees, seed, routes: Economic(fees),
     "budget": lambda fees, seed, routes: LnOperatorBudget(fees),
+    "ev": _expected_value,
 }
 
 # Fee rules with the rebalancer of their own tool, or of a tool that works beside any fee rule.

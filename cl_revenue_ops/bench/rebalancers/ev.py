@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from cl_revenue_ops.bench.policy import BUSY, NO_CHEAP_ROUTE, NodeView, Refused, Settled
+from cl_revenue_ops.bench.policy import (
+    BUSY,
+    NO_CHEAP_ROUTE,
+    FeePolicy,
+    NodeView,
+    Refused,
+    Settled,
+)
+from cl_revenue_ops.bench.routes import TrueRoutes
 from cl_revenue_ops.bench.rule import Rule, fact_of
 from cl_revenue_ops.domain.rebalance.desk import RebalanceDesk
 from cl_revenue_ops.domain.rebalance.facts import Pair, Result, Situation, Terms
 from cl_revenue_ops.domain.rebalance.routes import NODES, RouteBook
-from cl_revenue_ops.simnode.market import Market
 from cl_revenue_ops.simnode.prices import DAY_S
-from cl_revenue_ops.simnode.route_market import RouteMarket
 
 STEP_S = 600.0
 JOB_S = 7_200.0
@@ -21,25 +27,25 @@ TRIES = 4
 WEEK_DAYS = 7
 
 
-class TrueRoutes(RouteBook):
+class KnownRoutes(RouteBook):
     """Knows what every route costs and carries at this moment, where others learn it."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, routes: TrueRoutes) -> None:
         super().__init__()
-        self._routes = RouteMarket(market)
-        self._places = {peer.node_id: place for place, peer in enumerate(market.peers)}
+        self._routes = routes
+        self.places: dict[str, int] = {}
 
     def costs_ppm(
         self, source: str, destination: str, others_ppm: float, least_ppm: float, now_s: float
     ) -> tuple[float, ...]:
         """Return the one price that there is."""
-        out, into = self._places[source], self._places[destination]
-        return (float(self._routes.cheapest(out, into, now_s).ppm),) * NODES
+        ends = self.places[source], self.places[destination]
+        return (float(self._routes.route_ppm(*ends, now_s)),) * NODES
 
     def success(self, source: str, destination: str, amount_msat: int, now_s: float) -> float:
         """Return whether the route carries so much: it is tried again until it does."""
-        out, into = self._places[source], self._places[destination]
-        return 1.0 if amount_msat <= self._routes.cheapest(out, into, now_s).room_msat else 0.0
+        ends = self.places[source], self.places[destination]
+        return 1.0 if amount_msat <= self._routes.route(*ends, now_s).room_msat else 0.0
 
 
 @dataclass
@@ -56,51 +62,46 @@ class _Job:
     words: str = ""
 
 
-class EvRebalancing:
-    """A rule with its rebalancer: fees as the rule sets them, moves by the plugin's desk.
+class ExpectedValue:
+    """The plugin's rule: beside its own fee rule, whose prices say what stock is worth.
 
     The budget is the plugin's: the trailing day's payments and what is promised to open jobs stay
     within what settings and revenue allow.
     """
 
-    def __init__(self, rule: Rule, market: Market | None = None) -> None:
-        self.name = f"{rule.name}/ev"
+    name = "ev"
+
+    def __init__(self, fees: FeePolicy, routes: TrueRoutes | None = None) -> None:
+        if not isinstance(fees, Rule):
+            raise ValueError("ev needs the value of stock, which only the plugin's own rule has")
+        self._rule = fees
         self.interval_s = STEP_S
-        self.rule = rule
         self.desk = RebalanceDesk()
-        if market is not None:
-            self.desk.routes = TrueRoutes(market)
-        self._terms = Terms.of(rule.config)
+        if routes is not None:
+            self.desk.routes = KnownRoutes(routes)
+        self._terms = Terms.of(fees.config)
         self._jobs: list[_Job] = []
         self._spent: deque[tuple[float, int]] = deque()
         self._earned: deque[tuple[float, int]] = deque()
-        self._next_fee_s = self._next_search_s = 0.0
+        self._next_search_s = 0.0
 
     def begin(self, node: NodeView) -> None:
-        """Price for the first time."""
-        self.rule.begin(node)
-        self._next_fee_s = node.now_s + self.rule.interval_s
-        self._next_search_s = node.now_s + float(self.rule.config.rebalance_interval)
+        """Wait for the first search."""
+        self._next_search_s = node.now_s + float(self._rule.config.rebalance_interval)
 
     def settled(self, forward: Settled, node: NodeView) -> None:
-        """Tell the rule, and count the revenue that the budget follows."""
-        self.rule.settled(forward, node)
+        """Count the revenue that the budget follows."""
         self._earned.append((forward.at_s, forward.fee_msat))
 
     def refused(self, forward: Refused, node: NodeView) -> None:
-        """Tell the rule."""
-        self.rule.refused(forward, node)
+        """Nothing is done about a single forward."""
 
     def tick(self, node: NodeView) -> None:
-        """Set fees when they are due, go on with the jobs, search when that is due."""
-        now_s = node.now_s
-        if now_s >= self._next_fee_s:
-            self._next_fee_s += self.rule.interval_s
-            self.rule.tick(node)
+        """Go on with the jobs, and search when that is due."""
         for job in list(self._jobs):
             self._go_on(job, node)
-        if now_s >= self._next_search_s:
-            self._next_search_s = now_s + float(self.rule.config.rebalance_interval)
+        if node.now_s >= self._next_search_s:
+            self._next_search_s = node.now_s + float(self._rule.config.rebalance_interval)
             self._search(node)
 
     # -- money --------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class EvRebalancing:
             self._spent.popleft()
         while self._earned and self._earned[0][0] <= now_s - WEEK_DAYS * DAY_S:
             self._earned.popleft()
-        config = self.rule.config
+        config = self._rule.config
         budget_msat = config.daily_budget_sats * 1_000
         if config.enable_proportional_budget:
             per_day = sum(fee for _, fee in self._earned) / WEEK_DAYS
@@ -126,13 +127,15 @@ class EvRebalancing:
         facts = tuple(fact_of(view) for view in views)
         index = {fact.channel_id: view.index for fact, view in zip(facts, views, strict=True)}
         peers = {fact.channel_id: fact.peer_id for fact in facts}
+        if isinstance(self.desk.routes, KnownRoutes):
+            self.desk.routes.places = {view.peer_id: view.index for view in views}
         busy = frozenset(
             name for job in self._jobs for name in (job.pair.source_channel_id, job.pair.channel_id)
         )
         situation = Situation(
             node.now_s,
             facts,
-            self.rule.book.desk.stock_curves(facts, node.now_s),
+            self._rule.book.desk.stock_curves(facts, node.now_s),
             self._terms,
             self._free_msat(node.now_s),
             busy=busy,

@@ -169,8 +169,9 @@ def consider(situation: Situation, routes: RouteBook, way: Between, free_msat: i
     hive = way.destination.fact.peer_id in situation.hive
     lowest_msat = -terms.hive_tolerance_msat if hive else terms.min_profit_msat
     most_msat = min(way.source.most_msat, way.destination.most_msat)
-    if not hive and way.most_gain_ppm <= way.costs_ppm[0]:
-        return _hopeless(way)
+    spare_ppm = way.most_gain_ppm - way.costs_ppm[0]
+    if not hive and spare_ppm * most_msat / 1e6 <= max(lowest_msat, 0):
+        return _hopeless(way, most_msat)
     best: Pair | None = None
     for size in SIZES:
         amount_msat = int(most_msat * size) // SAT * SAT
@@ -181,6 +182,9 @@ def consider(situation: Situation, routes: RouteBook, way: Between, free_msat: i
             pair = pair._replace(refusal=NO_BUDGET)
         if best is None or _rank(pair) > _rank(best):
             best = pair
+        elif best.refusal is None:
+            # What a move earns has one peak in its size.
+            break
     if best is None:
         return _nothing(way, "too little to move")
     if terms.kelly_fraction is None or best.refusal is not None:
@@ -318,9 +322,12 @@ def _nothing(way: Between, refusal: str) -> Pair:
     return Pair(*_channels(way), 0, 0, 0, 0, 0, 0, 0, 0.0, 0, refusal, _seen(way))
 
 
-def _hopeless(way: Between) -> Pair:
-    gain_ppm = way.most_gain_ppm
+def _hopeless(way: Between, most_msat: int) -> Pair:
+    gain_ppm, cheapest = way.most_gain_ppm, way.costs_ppm[0]
     if gain_ppm <= 0.0:
         return _nothing(way, f"a sat is worth no more there than here ({gain_ppm:.0f} ppm)")
-    cheapest = way.costs_ppm[0]
-    return _nothing(way, f"worth {gain_ppm:.0f} ppm, and no route is likely below {cheapest:.0f}")
+    if gain_ppm <= cheapest:
+        return _nothing(
+            way, f"worth {gain_ppm:.0f} ppm at most, and no route is likely below {cheapest:.0f}"
+        )
+    return _nothing(way, f"{most_msat // SAT} sat, all there is to move, could not earn enough")
