@@ -240,8 +240,9 @@ class World(WorldState):
     ) -> int:
         """Begin what `circular_parts` does at once; returns the created_index of its first entry.
 
-        Until `end_circular` its entries are pending and it holds an HTLC on each out channel, and on each in channel where it
-        `arrives` and finds room. Without room on the first out channel it has failed.
+        Until `end_circular` its entries are pending and it holds an HTLC on each out channel, and
+        on each in channel where it `arrives` and finds room. Without room on the first out channel
+        it has failed.
         """
         with self.lock:
             routes = [
