@@ -139,10 +139,11 @@ class Crew:
             self._loop(what, at_s)
 
     def _again(self, task: Task, at_s: float, pause_s: float) -> None:
-        """Come back after a short pause; nothing can have changed before the next other event, so
-        a task that tries again for ever costs one look at a time."""
+        """Come back after a short pause, or at the next event that may have changed something: so
+        a task that tries again for ever does not cost a look for each second."""
         others = [t.wake_s for t in self._running() if t is not task and t.flight is not None]
         others += [f.due_s for f in self.flights if f.task is None]
+        others.append(self.ways.changes_s(at_s))
         task.wake_s = max(at_s + pause_s, min([self._horizon_s, *others]))
 
     # -- the loop ------------------------------------------------------------------------------

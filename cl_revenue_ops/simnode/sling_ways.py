@@ -71,6 +71,11 @@ class Ways:
         """Leave a channel alone for a while."""
         self.bans[channel.scid or ""] = at_s + BAN_S
 
+    def changes_s(self, at_s: float) -> float:
+        """When the next ban ends, or the hour."""
+        ends = [end_s for end_s in self.bans.values() if end_s > at_s]
+        return min([(at_s // HOUR_S + 1) * HOUR_S, *ends])
+
     def banned(self, scid: str, at_s: float) -> bool:
         """Whether that while is not over."""
         return self.bans.get(scid, float("-inf")) > at_s
