@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from cl_revenue_ops.simnode.model import Policy
+from cl_revenue_ops.simnode.sling_routes import Way
 from tests.unit.sling_support import Bench, bench, refused, slow_way
 
 
@@ -23,8 +25,8 @@ def test_a_once_job_moves_its_amount_and_no_more(at: Bench) -> None:
     assert [row["status"] for row in rows] == ["complete"] * 3
     assert {row["amount_msat"] for row in rows} == {10_000_000}
     assert {row["destination"] for row in rows} == {at.node.world.id}
-    # 1 + 10 ppm at the last hop, then 1 + 500 ppm of what leaves it.
-    assert {row["amount_sent_msat"] - row["amount_msat"] for row in rows} == {101 + 5_001}
+    # 1 + 10 ppm at the last hop, then 1 + 500 ppm of what leaves it, as it rounds them up.
+    assert {row["amount_sent_msat"] - row["amount_msat"] for row in rows} == {102 + 5_002}
     assert at.node.world.channel(at.target).to_us_msat - before == 30_000_000
     assert at.status() == "Balanced"
     assert len(at.told("sendpay_success")) == 3
@@ -167,6 +169,17 @@ def test_a_candidate_keeps_more_than_its_floor(at: Bench, spare_msat: int, tries
         at.wait(10)
         assert len(at.payments()) - before == tries, limits
         at.clear()
+
+
+def test_a_way_with_more_hops_than_allowed_is_none(at: Bench) -> None:
+    at.ways.usual = Way((Policy(),) * 3)
+    at.node.call("sling-once", at.order(maxhops=3))
+    at.wait(5)
+    assert at.status() == "NoRoutes"
+    at.clear()
+    at.node.call("sling-once", at.order(maxhops=4))
+    at.wait(5)
+    assert at.moved_sat() == 30_000
 
 
 def test_tasks_side_by_side_share_one_total(at: Bench) -> None:

@@ -117,6 +117,7 @@ def test_a_hang_that_is_freed_does_what_was_asked(at: Bench) -> None:
     at.sling.hang(math.inf, "sling-once")
     unanswered(at, "sling-once", at.order())
     at.sling.free()
+    at.wait(1)
     at.wait(60)
     assert at.moved_sat() == 30_000
 
@@ -151,10 +152,6 @@ def test_a_restart_forgets_once_jobs_and_keeps_the_others(at: Bench, how: str) -
     assert list(at.node.call("sling-jobsettings")) == [at.scid(at.empty[1])]
     assert at.status(at.scid(at.empty[1])) == "NotStarted"
     assert at.status() is None
-    stopped, started = at.told("plugin_stopped"), at.told("plugin_started")
-    assert (len(stopped), len(started)) == ((0, 0) if how == "restart" else (1, 1))
-    if stopped:
-        assert stopped[0]["plugin_name"] == "sling" and "sling-once" in started[0]["methods"]
 
 
 @pytest.mark.parametrize("after_s, ends", [(30, "failed"), (70, "complete")])
