@@ -21,7 +21,7 @@ from tests.unit.budget_support import RICH_MSAT, START_S, Desk
 from tests.unit.storage_support import RevocableLease
 
 DAY_S = 86_400
-STEPS = 70
+STEPS = 120
 R = TypeVar("R")
 
 
@@ -92,6 +92,8 @@ class BudgetStory:
         self.numbers = 0
         self.trace: list[str] = []
         self.granted = 0
+        self.deaths = 0
+        self.spare_msat = RICH_MSAT
         for table in ("budget_reservation", "budget_payment"):
             desk.base.connection().execute(f"DELETE FROM {table}")
         desk.clock.now_s = START_S
@@ -157,6 +159,8 @@ class BudgetStory:
             if job.live or recent:
                 limits += job.limits
         assert money_msat <= max(limits), (money_msat, max(limits))
+        if money_msat:
+            self.spare_msat = min(self.spare_msat, max(limits) - money_msat)
         if self.fixed:
             assert money_msat <= 1_000
 
@@ -286,6 +290,7 @@ class BudgetStory:
 
     def spender_dies(self) -> None:
         """It comes back with what is on its disk, and tells which jobs may have started."""
+        self.deaths += 1
         for job in self.jobs:
             job.all_told = False
             if job.stage in ("asked", "granted"):
@@ -376,6 +381,7 @@ class BudgetStory:
         return sorted((whole_msat // 10, share_msat, whole_msat))[1]
 
     def accountant_dies(self) -> None:
+        self.deaths += 1
         if self.random.random() < 0.03:
             self.desk.reopened()
         else:
