@@ -1,4 +1,4 @@
-"""The executor over sling against a real socket: what is read, what is begun, what is never sent."""
+"""The executor over sling against a real socket: what is read, begun, ended, and never sent."""
 
 from __future__ import annotations
 
