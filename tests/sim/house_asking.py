@@ -11,22 +11,22 @@ _CALL = "by hand"
 
 
 def reply_to(
-    node: HouseNode, address: str, kind: type[Command], *args: object
+    node: HouseNode, to: str, kind: type[Command], *args: object
 ) -> Answer | Refusal | None:
     """What the actor answers now; None where it does not."""
     post, clock = node.life.house.core.post, node.life.runtime.clock
     heard: list[Answer | Refusal] = []
     tell = post.tell
 
-    def listen(to: str, message: Message) -> None:
+    def listen(address: str, message: Message) -> None:
         if isinstance(message, Answer | Refusal) and message.call_id == _CALL:
             heard.append(message)
         else:
-            tell(to, message)
+            tell(address, message)
 
     post.tell = listen  # type: ignore[method-assign]  # it takes out what is ours
     try:
-        tell(address, kind(_CALL, "nobody", clock.monotonic() + 600.0, *args))
+        tell(to, kind(_CALL, "nobody", clock.monotonic() + 600.0, *args))
         node.settle()
         node.life.runtime.run()
     finally:

@@ -78,6 +78,17 @@ def test_of_several_refills_the_oldest_is_sold_first() -> None:
     assert (newer.opening.job_id, newer.sold_msat, newer.earned_msat) == ("r2", 200, 20)
 
 
+def test_a_sale_of_what_nobody_saw_come_leaves_no_debt_behind() -> None:
+    board = Scoreboard()
+    board.open(opening())
+    board.advance([sale(1, 1_500, 150), inflow(2, 200)], PEER_OF)
+    board.open(opening("r2", begun_s=START_S + 5))
+    board.advance([sale(9, 200, 20)], PEER_OF)
+    first, second = (scored.refill for scored in board.scores({}))
+    assert (first.sold_msat, first.earned_msat) == (1_000, 100)
+    assert second.sold_msat == 0
+
+
 def test_only_settled_forwards_after_the_start_count() -> None:
     failed = sale(1, 500, 50)._replace(status=FAILED)
     elsewhere = sale(1, 500, 50, THERE)._replace(in_scid="9x9x9")
@@ -111,6 +122,12 @@ def test_what_else_leaves_is_taken_from_the_own_stock_first_and_earns_nothing() 
     (refill,) = played([opening(stock_msat=500)], [sale(9, 200, 20)], (reading,))
     assert (refill.gone_msat, refill.sold_msat) == (300, 200)
     assert refill.left_msat == 500
+
+
+def test_what_leaves_beyond_the_own_stock_is_taken_once_from_the_oldest_refill() -> None:
+    reading = StockReading(PEER, START_S + 5, 500)
+    older, newer = played([opening("r1", 300), opening("r2", 300)], [], (reading,))
+    assert (older.gone_msat, newer.gone_msat) == (100, 0)
 
 
 def test_what_else_comes_is_sold_before_the_refill() -> None:

@@ -62,8 +62,6 @@ def look(health: Health, scores: Iterable[Scored], now_s: float) -> Health:
     it, rebalancing is suspended for COOLDOWN_S, twice as long each time without a run in between
     that paid. A sum that is not below zero is a run that paid.
     """
-    if now_s < health.until_s:
-        return health
     found = [s for s in scores if judged(s, now_s) and _begun_s(s) >= health.until_s]
     found = sorted(found, key=lambda s: (_begun_s(s), s.refill.opening.job_id))[-NEWEST:]
     count = len(found)

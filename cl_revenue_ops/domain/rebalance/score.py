@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import merge
 from typing import Any, NamedTuple
 
 from cl_revenue_ops.domain import jsontext
@@ -172,18 +171,16 @@ class Scoreboard:
         `peer_of` tells the peer of each scid. Every forward of before a reading must be among the
         rows of this call or an earlier one. At the same moment the forward counts as the earlier.
         """
-        moves = sorted(
-            ((row.at_s, 0, row) for row in rows if row.status == SETTLED), key=lambda m: m[:2]
-        )
-        looks = sorted(((r.at_s, 1, r) for r in readings), key=lambda m: m[:2])
-        for at_s, _, event in merge(moves, looks, key=lambda m: m[:2]):
-            self._close_old(at_s)
-            if isinstance(event, StockReading):
-                shelf = self._shelves.get(event.peer_id)
-                if shelf is not None and at_s > shelf.since_s:
-                    shelf.correct(event.stock_msat)
-            else:
+        settled = [row for row in rows if row.status == SETTLED]
+        events: list[LoggedForward | StockReading] = [*settled, *readings]
+        for event in sorted(events, key=lambda event: event.at_s):
+            self._close_old(event.at_s)
+            if isinstance(event, LoggedForward):
                 self._forward(event, peer_of)
+                continue
+            shelf = self._shelves.get(event.peer_id)
+            if shelf is not None and event.at_s > shelf.since_s:
+                shelf.correct(event.stock_msat)
 
     def close(self, now_s: float, worth_ppm: Mapping[str, float]) -> None:
         """Close what is past its horizon; what is left of it is worth this at its peer for good."""
