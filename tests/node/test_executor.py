@@ -119,7 +119,7 @@ def test_the_operators_job_is_left_alone(desk: Desk) -> None:
     desk.settled()
     desk.ring.call("sling-job", desk.ring.job())
     refused = desk.sling.start(desk.order(1))
-    assert (refused.outcome, "not ours" in refused.why) == (NOT_STARTED, True), refused
+    assert (refused.outcome, "persistent" in refused.why) == (NOT_STARTED, True), refused
     desk.sling.stop(desk.ring.target)
     assert list(desk.ring.call("sling-jobsettings")) == [desk.ring.target]
     desk.ring.clear()
