@@ -204,15 +204,15 @@ class RebalanceDesk:
             self.routes.came(out, into, pair.payment_msat, True, weight, now_s)
             self.breakers.moved(pair.source_channel_id, pair.channel_id)
             self.moves.note(pair.source_channel_id, pair.channel_id, now_s)
-        else:
-            self.breakers.failed(pair.source_channel_id, pair.channel_id, now_s)
         if result.moved_msat >= pair.amount_msat:
             return
-        if any(word in result.words for word in DEAR_WORDS):
-            if result.moved_msat == 0:
-                self.routes.too_dear(out, into, others_ppm, float(pair.max_ppm), now_s)
-        else:
+        if not any(word in result.words for word in DEAR_WORDS):
             self.routes.came(out, into, pair.payment_msat, False, 1.0, now_s)
+            if not result.moved_msat:
+                self.breakers.failed(pair.source_channel_id, pair.channel_id, now_s)
+        elif not result.moved_msat:
+            # A route that was too dear this time is learned of, and may be cheaper in an hour.
+            self.routes.too_dear(out, into, others_ppm, float(pair.max_ppm), now_s)
 
     def know(self, facts: tuple[ChannelFact, ...]) -> None:
         """Let go of what was learned of channels and peers that are no more."""
