@@ -26,7 +26,7 @@ class StockCurve(NamedTuple):
     knots: tuple[tuple[int, float], ...]
     price_ppm: int
     sales_msat_per_day: int
-    rivals_ppm: int | None
+    others_ppm: int
     evidence: float
 
 

@@ -16,7 +16,7 @@ from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Stock
 from cl_revenue_ops.domain.demand.peer import Arrival
 from cl_revenue_ops.domain.demand.price import BANDS, Asked, Draw, price_all
 from cl_revenue_ops.domain.demand.rivals import Ask, Rivals
-from cl_revenue_ops.domain.fees import aimd
+from cl_revenue_ops.domain.fees import aimd, stock_curves
 from cl_revenue_ops.domain.fees.aimd import AimdState
 from cl_revenue_ops.domain.fees.facts import Market, PriorPrice, finite
 from cl_revenue_ops.domain.flow_exposure import Carrying
@@ -24,6 +24,7 @@ from cl_revenue_ops.domain.reputation import UNKNOWN, Trust
 from cl_revenue_ops.domain.watch import Stretch, Watch
 from messages.channels import ChannelEntry, ChannelFact
 from messages.forwards import LOCAL_FAILED, SETTLED, LoggedForward
+from messages.rebalance import StockCurves
 
 # WIRE_TEMPORARY_CHANNEL_FAILURE: no balance, no slot, or no connection.
 NO_LIQUIDITY: Final = 0x1007
@@ -219,6 +220,17 @@ class PricingDesk:
             multiplier = round(self.aimd.get(peer_id, AimdState()).multiplier, 6)
             self.draws[peer_id] = priced.draw
             self.markets[peer_id] = Market(*asked[peer_id], now_s, multiplier, priced)
+
+    def stock_curves(self, facts: Iterable[ChannelFact], now_s: float) -> StockCurves:
+        """Return what stock is worth at every peer priced last, by how much there is."""
+        facts = list(facts)
+        asked: dict[str, int] = {}
+        for fact in facts:
+            if usable(fact) and fact.fee_ppm is not None:
+                asked[fact.peer_id] = min(fact.fee_ppm, asked.get(fact.peer_id, fact.fee_ppm))
+        held = [stock for stock in _stocks(facts) if stock.peer_id in self.markets]
+        worths = {stock.peer_id: self.markets[stock.peer_id].worth for stock in held}
+        return stock_curves.of(self.demand, held, worths, asked, now_s)
 
     def forget(self, entries: Iterable[ChannelEntry]) -> None:
         """Let go of peers without any of these channels."""

@@ -1,0 +1,138 @@
+"""What one more local sat is worth at each peer by how much there is: the plan's answer, for all
+stocks at once.
+
+For a value pi of stock at peer j, the best fee sells D_j(pi) a day, where D_j(pi) = V_j(f) at the f
+that maximises V_j(f) (f - pi + e_j), e_j being the value of the room that its traffic fills. What
+leaves less what enters over the horizon H may use up the stock above a margin, or fill the room:
+
+    stock(pi) = m C + H (D_j(pi) - I_j)            for pi > 0
+    stock(pi) = (1 - m) C + H (D_j(pi) - I_j)      for pi < 0
+
+and pi is 0 between the two. So a refill is valued at what its sats will sell for at the price that
+will then hold, and a sat that would lie idle is worth nothing.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from cl_revenue_ops.domain.demand.curve import FEES_PPM, FloatArray
+from cl_revenue_ops.domain.demand.shadow import HORIZON_DAYS, MARGIN, Mix
+
+# Values of stock as multiples of the price that would be best were stock worth nothing.
+SCARCE: Final = (4.0, 2.5, 1.75, 1.25, 0.9, 0.65, 0.45, 0.3, 0.18, 0.08, 0.0)
+FULL: Final = (0.0, -0.08, -0.2, -0.5, -1.0)
+ROUNDS: Final = 4
+Knots = tuple[tuple[int, float], ...]
+
+
+class Flow(NamedTuple):
+    """What is expected to leave and to enter at each peer, msat a day, at the fees in force."""
+
+    out: FloatArray
+    into: FloatArray
+
+
+def expected_flow(
+    volumes: FloatArray, mix: Mix, fees_ppm: FloatArray, local_msat: FloatArray
+) -> Flow:
+    """Return the flow that the fees in force and the stocks allow, over the horizon.
+
+    `volumes` (peers, FEES) msat a day. What is not in stock, and does not come in, is not sold.
+    """
+    places = np.clip(np.searchsorted(FEES_PPM, fees_ppm), 0, len(FEES_PPM) - 1)
+    asked = volumes[np.arange(len(volumes)), places]
+    out = asked
+    into = np.zeros(len(volumes))
+    for _ in range(ROUNDS):
+        into = np.bincount(mix.into, mix.share * out[mix.out], len(volumes)).astype(np.float64)
+        into = into + mix.common * float(mix.rest @ out)
+        out = np.minimum(asked, np.maximum(local_msat, 0.0) / HORIZON_DAYS + into)
+    return Flow(out, into)
+
+
+def curves(
+    volumes: FloatArray,
+    entering_ppm: FloatArray,
+    into_msat: FloatArray,
+    capacity_msat: FloatArray,
+) -> list[Knots]:
+    """Return each peer's knots (stock in msat, pi in ppm), stock rising and pi not rising.
+
+    `entering_ppm` is what the room that its traffic fills is worth, `into_msat` what enters by it
+    a day. Stocks are clipped to the capacity; a curve with no stock in it is flat.
+    """
+    neutral = FEES_PPM[np.argmax(volumes * FEES_PPM, axis=1)]
+    rows = np.arange(len(volumes))
+
+    def stocks(multiple: float, base: FloatArray) -> FloatArray:
+        value = multiple * neutral
+        margin = FEES_PPM - (value - entering_ppm)[:, None]
+        sold = volumes[rows, np.argmax(volumes * margin, axis=1)]
+        found: FloatArray = base + HORIZON_DAYS * (sold - into_msat)
+        return found
+
+    low, high = MARGIN * capacity_msat, (1.0 - MARGIN) * capacity_msat
+    columns = [stocks(m, low) for m in SCARCE] + [stocks(m, high) for m in FULL]
+    table = np.clip(np.stack(columns, axis=1), 0.0, capacity_msat[:, None])
+    table = np.maximum.accumulate(table, axis=1)
+    values = np.round(np.outer(neutral, SCARCE + FULL), 2)
+    return [
+        _knots(stock, value) for stock, value in zip(table.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def _knots(stocks: list[float], values: list[float]) -> Knots:
+    """Return the knots without those that say nothing: of one stock the first and last value."""
+    points = [(round(s), v) for s, v in zip(stocks, values, strict=True)]
+    inner = [
+        point
+        for before, point, after in zip(points, points[1:], points[2:], strict=False)
+        if not before[0] == point[0] == after[0]
+    ]
+    return (points[0], *inner, points[-1])
+
+
+def value_at(knots: Knots, stock_msat: float) -> float:
+    """Return pi (ppm) at a stock: on the line between two knots, flat beyond the ends.
+
+    Where several values stand at one stock it is the lowest: no sat is dearer than the next.
+    """
+    before = knots[0]
+    if stock_msat < before[0]:
+        return before[1]
+    for knot in knots[1:]:
+        if stock_msat < knot[0]:
+            part = (stock_msat - before[0]) / (knot[0] - before[0])
+            return before[1] + part * (knot[1] - before[1])
+        before = knot
+    return before[1]
+
+
+def worth_msat(knots: Knots, from_msat: float, to_msat: float) -> float:
+    """Return the integral of pi from one stock to another in msat (negative when going down)."""
+    if to_msat < from_msat:
+        return -worth_msat(knots, to_msat, from_msat)
+    inner = [knot[0] for knot in knots if from_msat < knot[0] < to_msat]
+    stops = [from_msat, *sorted(set(inner)), to_msat]
+    total = 0.0
+    for low, high in pairwise(stops):
+        # Just inside both ends: values may jump at a knot.
+        total += 0.5 * (value_at(knots, low) + value_below(knots, high)) * (high - low)
+    return total / 1e6
+
+
+def value_below(knots: Knots, stock_msat: float) -> float:
+    """Return pi just below a stock: the higher value where it jumps there."""
+    after = knots[-1]
+    if stock_msat > after[0]:
+        return after[1]
+    for knot in reversed(knots[:-1]):
+        if stock_msat > knot[0]:
+            part = (stock_msat - knot[0]) / (after[0] - knot[0])
+            return knot[1] + part * (after[1] - knot[1])
+        after = knot
+    return after[1]

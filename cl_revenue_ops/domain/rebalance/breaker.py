@@ -1,0 +1,88 @@
+"""What is left alone after failures: pairs for a while, destinations once it is futile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+FUTILE: Final = 10
+"""So many jobs into one channel that moved nothing, one after the other, open its breaker."""
+COOL_S: Final = 86_400.0
+MOST_COOL_S: Final = 14 * 86_400.0
+REST_S: Final = 1_800.0
+MOST_REST_S: Final = 12 * 3_600.0
+
+
+class Run(NamedTuple):
+    """Failures since the last success, and when the last one was."""
+
+    failures: int
+    last_s: float
+
+
+NONE: Final = Run(0, 0.0)
+
+
+@dataclass
+class Breakers:
+    """Runs of failures by destination channel, and by "source>destination"."""
+
+    runs: dict[str, Run] = field(default_factory=dict)
+
+    def failed(self, source: str, channel_id: str, now_s: float) -> None:
+        """A job moved nothing."""
+        for key in (channel_id, f"{source}>{channel_id}"):
+            self.runs[key] = Run(self.runs.get(key, NONE).failures + 1, now_s)
+
+    def moved(self, source: str, channel_id: str) -> None:
+        """A job moved something: both start anew."""
+        self.runs.pop(f"{source}>{channel_id}", None)
+        self.runs.pop(channel_id, None)
+
+    def open_until_s(self, channel_id: str) -> float | None:
+        """Until when nothing is tried into a channel; None where its breaker is not open.
+
+        After each cool-down one job is tried; where it moves nothing, the next one is twice as
+        long.
+        """
+        run = self.runs.get(channel_id, NONE)
+        if run.failures < FUTILE:
+            return None
+        times = min(run.failures - FUTILE, 10)
+        return run.last_s + min(MOST_COOL_S, COOL_S * 2.0**times)
+
+    def refusal(self, source: str, channel_id: str, now_s: float) -> str | None:
+        """Why a pair is left alone now, None where it is not."""
+        until_s = self.open_until_s(channel_id)
+        run = self.runs.get(channel_id, NONE)
+        if until_s is not None and now_s < until_s:
+            hours = math.ceil((until_s - now_s) / 3600.0)
+            return f"futile: {run.failures} jobs moved nothing; next try in {hours} h"
+        run = self.runs.get(f"{source}>{channel_id}", NONE)
+        if run.failures:
+            rest_s = min(MOST_REST_S, REST_S * 2.0 ** min(run.failures - 1, 10))
+            if 0.0 <= now_s - run.last_s < rest_s:
+                minutes = math.ceil((rest_s - (now_s - run.last_s)) / 60.0)
+                return f"rests after {run.failures} failures in a row, {minutes} min more"
+        return None
+
+    def forget(self, channel_ids: frozenset[str]) -> None:
+        """Let go of channels that are not among these."""
+        for key in [k for k in self.runs if not set(k.split(">")) <= channel_ids]:
+            del self.runs[key]
+
+    def to_row(self) -> dict[str, Any]:
+        """Return all as plain JSON values."""
+        return {key: list(run) for key, run in self.runs.items()}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Breakers:
+        """Return what `to_row` gave; ValueError, TypeError or AttributeError for anything else."""
+        runs = {}
+        for key, (failures, last_s) in row.items():
+            if not math.isfinite(float(last_s)) or int(failures) < 0:
+                raise ValueError("no run of failures")
+            runs[str(key)] = Run(int(failures), float(last_s))
+        return cls(runs)
