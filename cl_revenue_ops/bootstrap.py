@@ -27,6 +27,7 @@ from cl_revenue_ops.ports import (
     Log,
     Node,
     PolicyStore,
+    RebalanceStore,
     ReportNode,
     ReportStore,
     SettingsStore,
@@ -51,6 +52,7 @@ from messages.fees import FeesPutBack, StockPrices
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
 from messages.policies import PolicyChanged, PolicySnapshot
+from messages.rebalance import StockCurves
 from messages.settings import ConfigChanged
 
 CHANNEL_REGISTRY, ACCOUNTANT = "channel-registry", "accountant"
@@ -71,6 +73,7 @@ class Stores:
     boss: Callable[[Lease], BossStore]
     reports: Callable[[Lease], ReportStore]
     imports: Callable[[Lease], ImportStore]
+    rebalances: Callable[[Lease], RebalanceStore]
 
 
 @dataclass(frozen=True)
@@ -255,6 +258,16 @@ class _Births:
             gate=self._ports.gate,
         )
 
+    def rebalancer(self, context: Context) -> MailboxActor:
+        from actors.rebalancer import Rebalancer
+
+        return Rebalancer(
+            context,
+            store=self._stores.rebalances(context.lease),
+            identity=Identity(self._known),
+            gate=self._ports.gate,
+        )
+
     def clboss_keeper(self, context: Context) -> MailboxActor:
         from actors.clboss_keeper import ClbossKeeper
 
@@ -288,6 +301,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
     shown = (*channels, FlowReport, PolicySnapshot, StockPrices)
+    moves = (*channels, FlowReport, PolicySnapshot, StockCurves)
     flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
@@ -301,6 +315,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, fees),
+        ("rebalancer", SUSPENDED, births.rebalancer, moves),
         ("clboss-keeper", OPTIONAL, births.clboss_keeper, boss),
         ("importer", OPTIONAL, births.importer, channels),
         ("exporter", OPTIONAL, births.exporter, channels),

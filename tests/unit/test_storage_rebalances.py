@@ -21,9 +21,7 @@ from cl_revenue_ops.storage.rebalance_store import SqliteRebalanceStore
 from messages.budget import SelfPayment
 from tests.unit.storage_support import RevocableLease, opened
 
-JOB = JobRow(
-    1, PLANNED, 100.5, "aa" * 32, "bb" * 32, "1x2x3", 99_000, -1, "{}", None, None, 0, 0
-)
+JOB = JobRow(1, PLANNED, 100.5, "aa" * 32, "bb" * 32, "1x2x3", 99_000, -1, "{}", None, None, 0, 0)
 PAYMENT = SelfPayment("cc" * 32, "1.0", 130, 99_000, 77)
 
 

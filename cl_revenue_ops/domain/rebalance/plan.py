@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.jsontext import dumps, loads
+from cl_revenue_ops.domain.rebalance.ends import keep_msat
 from cl_revenue_ops.domain.rebalance.facts import Pair
 from messages.channels import ChannelFact
 from messages.rebalance import JobOrder
@@ -26,11 +27,12 @@ class NoAmountLeft(ValueError):
 
 
 class Plan(NamedTuple):
-    """What a job is to do and why; `origin` says who wanted it, `force` that it must not be
-    weighed again."""
+    """What a job is to do and why; `peers` are those of source and destination, `origin` says who
+    wanted it, `force` that it must not be weighed again."""
 
     order: JobOrder
     pair: Pair
+    peers: tuple[str, str]
     origin: str
     force: bool = False
 
@@ -60,7 +62,8 @@ def order_of(
     count = max(1, pair.amount_msat // pair.payment_msat)
     payment_msat = own_amount(min(pair.payment_msat, pair.amount_msat), number, used_msat)
     total_msat = count * payment_msat
-    left_msat = source.local_msat - total_msat - source.capacity_msat // SLACK_SHARE
+    left_msat = source.local_msat - total_msat - pair.reserve_msat
+    slack_msat = source.capacity_msat // SLACK_SHARE
     return JobOrder(
         job_id=job_id,
         scid=destination.scid,
@@ -68,7 +71,7 @@ def order_of(
         payment_msat=payment_msat,
         total_msat=total_msat,
         max_ppm=pair.max_ppm,
-        keep_msat=max(source.our_reserve_msat, left_msat, 0),
+        keep_msat=max(left_msat - slack_msat, min(left_msat, keep_msat(source)), 0),
         max_hops=MAX_HOPS,
     )
 
@@ -101,5 +104,9 @@ def unpack(text: str) -> Plan:
     order = dict(fields["order"])
     order["candidates"] = tuple(order["candidates"])
     return Plan(
-        JobOrder(**order), Pair(**fields["pair"]), str(fields["origin"]), bool(fields["force"])
+        JobOrder(**order),
+        Pair(**fields["pair"]),
+        (str(fields["peers"][0]), str(fields["peers"][1])),
+        str(fields["origin"]),
+        bool(fields["force"]),
     )
