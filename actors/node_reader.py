@@ -1,19 +1,25 @@
-"""The node reader: reads forwards, the chain and closed channels for those who must not block."""
+"""The node reader: reads forwards, the chain, payments and money for those who must not block."""
 
 from __future__ import annotations
 
 from actors.base import HouseActor, handles
-from cl_revenue_ops.ports import Node, PortError, ReportNode, Unavailable
+from cl_revenue_ops.domain.channels import usable
+from cl_revenue_ops.ports import Node, PaymentNode, PortError, ReportNode, Unavailable
 from cl_revenue_ops.runtime.actor import Context
+from messages.channels import ChannelFact
 from messages.forwards import ForwardPage, ReadForwardIndexes, ReadForwards
+from messages.rebalance import MoneyView, ReadMoney, ReadOwnPayments, ReadPaymentIndex
 from messages.reports import ReadAliases, ReadChainView, ReadClosedChannels
 
 
 class NodeReader(HouseActor):
     """Blocks on the node, nobody else waits. A failure of the node is a refusal, not a crash."""
 
-    def __init__(self, context: Context, *, node: Node, reports: ReportNode) -> None:
+    def __init__(
+        self, context: Context, *, node: Node, reports: ReportNode, payments: PaymentNode
+    ) -> None:
         super().__init__(context)
+        self._payments = payments
         self._node = node
         self._reports = reports
         self._whole: ForwardPage | None = None
@@ -56,6 +62,38 @@ class NodeReader(HouseActor):
             self.answer(message, found)
         except PortError as error:
             self.refuse(message, str(error))
+
+    @handles(ReadPaymentIndex)
+    def _payment_index(self, message: ReadPaymentIndex) -> None:
+        try:
+            self.answer(message, self._payments.newest_payment())
+        except PortError as error:
+            self.refuse(message, str(error))
+
+    @handles(ReadOwnPayments)
+    def _own_payments(self, message: ReadOwnPayments) -> None:
+        try:
+            self.answer(message, self._payments.own_payments(message.start))
+        except PortError as error:
+            self.refuse(message, str(error))
+
+    @handles(ReadMoney)
+    def _money(self, message: ReadMoney) -> None:
+        """What can be read of it; a part that cannot is none, which is not the same as nothing."""
+        at_s, troubles = self.now(), []
+        onchain_msat = channels_msat = None
+        facts: tuple[ChannelFact, ...] = ()
+        try:
+            onchain_msat = self._payments.onchain_msat()
+        except PortError as error:
+            troubles.append(str(error))
+        try:
+            facts = self._node.channels().facts
+            channels_msat = sum(fact.local_msat for fact in facts if usable(fact))
+        except PortError as error:
+            troubles.append(str(error))
+        trouble = "; ".join(troubles) or None
+        self.answer(message, (MoneyView(at_s, onchain_msat, channels_msat, trouble), facts))
 
     def _page(self, message: ReadForwards) -> ForwardPage:
         """A page as asked for; a node without paging gives its whole list, which is cut here."""

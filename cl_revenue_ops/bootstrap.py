@@ -17,6 +17,7 @@ from cl_revenue_ops.ports import (
     ChannelStore,
     Clock,
     EarlierFile,
+    Executor,
     ExportFile,
     FeeStore,
     FlowStore,
@@ -26,6 +27,7 @@ from cl_revenue_ops.ports import (
     LedgerStore,
     Log,
     Node,
+    PaymentNode,
     PolicyStore,
     RebalanceStore,
     ReportNode,
@@ -52,7 +54,7 @@ from messages.fees import FeesPutBack, StockPrices
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
 from messages.policies import PolicyChanged, PolicySnapshot
-from messages.rebalance import StockCurves
+from messages.rebalance import ExecutorTouched, PaymentSeen, StockCurves
 from messages.settings import ConfigChanged
 
 CHANNEL_REGISTRY, ACCOUNTANT = "channel-registry", "accountant"
@@ -82,6 +84,8 @@ class Ports:
 
     node: Callable[[Lease], Node]
     report_node: Callable[[Lease], ReportNode]
+    payments: Callable[[Lease], PaymentNode]
+    executors: Callable[[Lease], Mapping[str, Executor]]
     books: Callable[[Lease], Books]
     boss: Callable[[Lease], Boss]
     export_file: Callable[[Lease], ExportFile]
@@ -201,7 +205,10 @@ class _Births:
         from actors.node_reader import NodeReader
 
         reports = self._ports.report_node(context.lease)
-        return NodeReader(context, node=self._node(context.lease), reports=reports)
+        payments = self._ports.payments(context.lease)
+        return NodeReader(
+            context, node=self._node(context.lease), reports=reports, payments=payments
+        )
 
     def books_reader(self, context: Context) -> MailboxActor:
         from actors.books_reader import BooksReader
@@ -279,6 +286,11 @@ class _Births:
             gate=self._ports.gate,
         )
 
+    def rebalance_runner(self, context: Context) -> MailboxActor:
+        from actors.rebalance_runner import RebalanceRunner
+
+        return RebalanceRunner(context, executors=self._ports.executors(context.lease))
+
     def importer(self, context: Context) -> MailboxActor:
         from actors.importer import Importer
 
@@ -301,7 +313,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
     shown = (*channels, FlowReport, PolicySnapshot, StockPrices)
-    moves = (*channels, FlowReport, PolicySnapshot, StockCurves)
+    moves = (*channels, FlowReport, PolicySnapshot, StockCurves, PaymentSeen)
     flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
@@ -315,8 +327,9 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("policy-engine", LOAD_BEARING, births.policy_engine, flows),
         ("flow-analyzer", LOAD_BEARING, births.flow_analyzer, channels),
         ("fee-controller", SUSPENDED, births.fee_controller, fees),
-        ("rebalancer", SUSPENDED, births.rebalancer, moves),
         ("clboss-keeper", OPTIONAL, births.clboss_keeper, boss),
+        ("rebalance-runner", OPTIONAL, births.rebalance_runner, (ConfigChanged, ExecutorTouched)),
+        ("rebalancer", SUSPENDED, births.rebalancer, moves),
         ("importer", OPTIONAL, births.importer, channels),
         ("exporter", OPTIONAL, births.exporter, channels),
     ]

@@ -10,13 +10,25 @@ from cl_revenue_ops.adapters.books import LightningBooks
 from cl_revenue_ops.adapters.breaker import Breakers
 from cl_revenue_ops.adapters.capabilities import Capabilities
 from cl_revenue_ops.adapters.clboss import ClBoss
+from cl_revenue_ops.adapters.executors import Executors, Means
 from cl_revenue_ops.adapters.node import LightningNode
+from cl_revenue_ops.adapters.payments import LightningPayments
 from cl_revenue_ops.adapters.report_node import LightningReports
 from cl_revenue_ops.adapters.rpc import NodeRpc
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.bootstrap import Core, House, Ports, Stores, build
 from cl_revenue_ops.gate import WriteGate
-from cl_revenue_ops.ports import Books, Boss, Calls, EarlierFile, ExportFile, Lease, Log, Node
+from cl_revenue_ops.ports import (
+    Books,
+    Boss,
+    Calls,
+    EarlierFile,
+    Executor,
+    ExportFile,
+    Lease,
+    Log,
+    Node,
+)
 from cl_revenue_ops.settings_view import SettingsView
 
 if TYPE_CHECKING:
@@ -52,6 +64,7 @@ class Wiring:
             core.clock, lambda: float(view.config.rpc_circuit_breaker_seconds)
         )
         self._capabilities = Capabilities(core.clock)
+        self._executors = Executors(core.clock)
         self._database: Database | None = None
 
     def house(self, seed: int | None) -> House:
@@ -59,6 +72,10 @@ class Wiring:
         ports = Ports(
             node=self._node,
             report_node=lambda lease: LightningReports(self._rpc(lease), self._left_out),
+            payments=lambda lease: LightningPayments(
+                self._rpc(lease), self._capabilities, self._left_out
+            ),
+            executors=self._executors_for,
             books=self._books,
             boss=self._boss,
             export_file=self._export_file,
@@ -90,6 +107,9 @@ class Wiring:
     def _boss(self, lease: Lease) -> Boss:
         rpc = self._rpc(lease)
         return ClBoss(rpc, self._gate, lease, self._capabilities, self._left_out)
+
+    def _executors_for(self, lease: Lease) -> Mapping[str, Executor]:
+        return self._executors.made_of(Means(self._rpc(lease), self._gate, lease, self._left_out))
 
     def _export_file(self, lease: Lease) -> ExportFile:
         from cl_revenue_ops.storage.export_file import DiskExportFile

@@ -113,6 +113,14 @@ class StopJob(Command):
     scid: str
 
 
+@dataclass(frozen=True)
+class ExecutorTouched(Fact):
+    """A hint: the executor of this name has come or gone; its once-jobs are gone in either case."""
+
+    name: str
+    came: bool
+
+
 class OwnPayments(NamedTuple):
     """The node's payments to itself since an index: those completed, and how many are pending.
 
@@ -135,6 +143,18 @@ class ReadOwnPayments(Command):
     """To the node reader: OwnPayments with an index from `start` on."""
 
     start: int
+
+
+@dataclass(frozen=True)
+class PaymentSeen(Fact):
+    """A hint: a payment of the node has been completed, or has failed (then with no amount told).
+
+    It is one to itself where `destination` is its own id; only ReadOwnPayments says what holds.
+    """
+
+    destination: str
+    amount_msat: int | None
+    completed: bool
 
 
 class MoneyView(NamedTuple):

@@ -16,6 +16,9 @@ OUTAGES_TO_OPEN = 3
 MOVES = "moves"
 """The group of the node's lists of movements, and of waiting for them."""
 
+PAYMENTS = "payments"
+"""The group of the node's own payments, and of waiting for them."""
+
 _BOOKKEEPER = "bookkeeper"
 _GROUPS = {
     "bkpr-listaccountevents": _BOOKKEEPER,
@@ -30,7 +33,14 @@ _GROUPS = {
     "listforwards": "forwards",
     "listnodes": "gossip",
     "listpeerchannels": "channels",
+    "listsendpays": PAYMENTS,
     "setchannel": "fees",
+    "sling-deletejob": "sling",
+    "sling-jobsettings": "sling",
+    "sling-once": "sling",
+    "sling-stats": "sling",
+    "sling-stop": "sling",
+    "sling-version": "sling",
     "wait": "forwards",
 }
 

@@ -25,6 +25,8 @@ class Feature(Enum):
 
     FORWARD_PAGES = "listforwards by index, start and limit (v23.11)"
     FORWARD_WAIT = "wait for forwards (v23.11)"
+    PAYMENT_PAGES = "listsendpays by index, start and limit (v23.11)"
+    PAYMENT_WAIT = "wait for sendpays (v23.11)"
     CHANNEL_MOVES = "listchannelmoves (v25.09)"
     CHAIN_MOVES = "listchainmoves (v25.09)"
     BOOKKEEPER = "the commands of bookkeeper"

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from cl_revenue_ops.adapters.parse import parse_forward
+from cl_revenue_ops.adapters.executors import executor_of
+from cl_revenue_ops.adapters.parse import file_name, parse_forward
+from cl_revenue_ops.adapters.payments import parse_seen_payment
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.adapters.validate import parse_channel_id, parse_pubkey, parse_word
 from messages.base import Message
 from messages.channels import ChannelsTouched
 from messages.forwards import ForwardSeen
+from messages.rebalance import ExecutorTouched, PaymentSeen
 
 
 class Reading(NamedTuple):
@@ -36,12 +39,17 @@ def read_notification(topic: str, params: object) -> Reading:
     """
     reader = _READERS.get(topic)
     if reader is None:
-        return Reading(None, malformed=False)
+        return _NOT_OURS
     for body in _bodies(topic, params):
         message = reader(topic, body)
+        if isinstance(message, Reading):
+            return message
         if message is not None:
             return Reading(message, malformed=False)
     return Reading(None, malformed=True)
+
+
+_NOT_OURS = Reading(None, malformed=False)
 
 
 class Notifications:
@@ -89,10 +97,43 @@ def _peer_event(topic: str, body: dict[str, Any]) -> Message | None:
     return None if peer_id is None else ChannelsTouched(f"{topic}: {peer_id}")
 
 
-_READERS: Mapping[str, Callable[[str, dict[str, Any]], Message | None]] = {
+def _sendpay_success(topic: str, body: dict[str, Any]) -> Message | Reading | None:
+    if "payment_hash" not in body:
+        return None
+    seen = parse_seen_payment(body)
+    # Of what a node pays by an onion made elsewhere it does not know where it went.
+    return _NOT_OURS if seen is None else PaymentSeen(*seen, completed=True)
+
+
+def _sendpay_failure(topic: str, body: dict[str, Any]) -> Message | Reading | None:
+    data = body.get("data")
+    if not isinstance(data, dict):
+        return None
+    seen = parse_seen_payment(data)
+    return _NOT_OURS if seen is None else PaymentSeen(*seen, completed=False)
+
+
+def _plugin_event(topic: str, body: dict[str, Any]) -> Message | Reading | None:
+    path, methods = body.get("plugin_path"), body.get("methods")
+    if not isinstance(path, str):
+        path = body.get("plugin_name")
+    if not isinstance(path, str):
+        return None
+    listed = methods if isinstance(methods, list) else []
+    known = tuple(method for method in listed if isinstance(method, str))
+    name = executor_of(file_name(path), known)
+    return _NOT_OURS if name is None else ExecutorTouched(name, topic == "plugin_started")
+
+
+Reader = Callable[[str, dict[str, Any]], "Message | Reading | None"]
+_READERS: Mapping[str, Reader] = {
     "forward_event": _forward_event,
     "channel_state_changed": _channel_state_changed,
     "channel_opened": _peer_event,
     "connect": _peer_event,
     "disconnect": _peer_event,
+    "sendpay_success": _sendpay_success,
+    "sendpay_failure": _sendpay_failure,
+    "plugin_started": _plugin_event,
+    "plugin_stopped": _plugin_event,
 }

@@ -233,11 +233,14 @@ def parse_plugin(row: object) -> ListedPlugin | None:
         return None
     try:
         path = field(row, "name", as_text)
-        return ListedPlugin(
-            PurePosixPath(path).name.partition(".")[0], field(row, "active", as_bool)
-        )
+        return ListedPlugin(file_name(path), field(row, "active", as_bool))
     except WrongField:
         return None
+
+
+def file_name(path: str) -> str:
+    """A plugin's name by its file, without folder and ending."""
+    return PurePosixPath(path).name.partition(".")[0]
 
 
 def parse_gossip_channel(row: object) -> GossipChannel | None:

@@ -66,6 +66,18 @@ class NodeRpc:
                 raise MalformedReply(f"{method}: the result is no JSON object")
             return result
 
+    def call_for_list(
+        self, method: str, params: Mapping[str, object], at_least_s: float = 0.0
+    ) -> list[Any]:
+        """As `call`, for a method of a plugin whose result is an array."""
+        deadline_s = max(at_least_s, self._timeout_s())
+        with self._lease.call(method, deadline_s), self._breakers.guard(group_of(method)):
+            self._wire.timeout_s = deadline_s
+            result = self._ask(method, params, None, None)
+            if not isinstance(result, list):
+                raise MalformedReply(f"{method}: the result is no JSON array")
+            return result
+
     def _ask(
         self,
         method: str,

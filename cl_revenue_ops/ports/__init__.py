@@ -63,6 +63,7 @@ from cl_revenue_ops.ports.node import (
     Node,
     NodeInfo,
 )
+from cl_revenue_ops.ports.payments import PaymentNode
 from cl_revenue_ops.ports.policy_store import (
     PolicyRow,
     PolicyStore,
@@ -144,6 +145,7 @@ __all__ = [
     "Node",
     "NodeInfo",
     "NodeRefused",
+    "PaymentNode",
     "PolicyRow",
     "PolicyStore",
     "PortError",

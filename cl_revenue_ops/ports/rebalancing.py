@@ -44,7 +44,12 @@ class Executor(Protocol):
         ...
 
     def stop_without_waiting(self, scid: str) -> None:
-        """Ask for the stop on the way out: sent, its answer not waited for."""
+        """Ask for the stop on the way out: sent, its answer not waited for. Raises nothing but
+        StaleGeneration."""
+        ...
+
+    def touched(self) -> None:
+        """It may have come or gone just now; asks nobody and raises nothing."""
         ...
 
 

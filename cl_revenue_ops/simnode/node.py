@@ -12,6 +12,7 @@ from typing import Any
 
 from cl_revenue_ops.simnode import clboss as clboss_plugin
 from cl_revenue_ops.simnode import client
+from cl_revenue_ops.simnode import sling as sling_plugin
 from cl_revenue_ops.simnode.autoclean import Autoclean
 from cl_revenue_ops.simnode.bookkeeper import Bookkeeper
 from cl_revenue_ops.simnode.clock import Clock, RealClock, VirtualClock
@@ -25,6 +26,7 @@ from cl_revenue_ops.simnode.plugin_host import STOP_GRACE_S, PluginHost
 from cl_revenue_ops.simnode.plugins import Launch, Plugins
 from cl_revenue_ops.simnode.rpc import Context
 from cl_revenue_ops.simnode.server import Server
+from cl_revenue_ops.simnode.sling_routes import Routes
 from cl_revenue_ops.simnode.world import World
 
 ADVANCE = "dev-revenue-advance"
@@ -44,7 +46,8 @@ class SimulatedNode(Controls):
     Without, time is the system's and a thread ticks. `on_step(from_s, to_s)` is called before
     each step of time, to put in the attempts of that span; it runs in the caller's thread
     (virtual) or the ticking one. Use as a context manager, or call `start` and `stop`. A
-    directory that was not given is temporary. `clboss` is the release of a CLBoss beside it;
+    directory that was not given is temporary. `clboss` and `sling` are the releases
+    of those plugins beside it (None: not there, and unknown); sling finds its ways in `routes`;
     without `bookkeeper` that plugin is disabled, until `plugins.set_present` brings it.
     """
 
@@ -61,6 +64,8 @@ class SimulatedNode(Controls):
         env: Mapping[str, str] | None = None,
         on_step: Callable[[float, float], None] | None = None,
         clboss: str | None = None,
+        sling: str | None = None,
+        routes: Routes | None = None,
         bookkeeper: bool = True,
     ) -> None:
         self._temporary = None if directory else _temporary_directory()
@@ -85,6 +90,11 @@ class SimulatedNode(Controls):
         if clboss is not None:
             self.clboss = clboss_plugin.Clboss(self.world, clboss, seed)
             self.plugins.add_companion(self.clboss, dynamic=False)
+        self.sling: sling_plugin.Sling | None = None
+        if sling is not None:
+            folder = self.network_dir / sling_plugin.NAME
+            self.sling = sling_plugin.Sling(self.world, folder, sling, routes)
+            self.plugins.add_companion(self.sling)
         self.on_step = on_step
         self.aborted: str | None = None
         self.last_advance: dict[str, Any] = {}
@@ -161,6 +171,7 @@ class SimulatedNode(Controls):
         except SimRpcError:
             self.stop()
             raise
+        self.plugins.node_lives(True)
         if self._virtual is None:
             threading.Thread(target=self._run, daemon=True).start()
 
@@ -168,6 +179,7 @@ class SimulatedNode(Controls):
         """Shut down: plugins first, then the socket; raises what crashed in the simulator."""
         self._halt.set()
         self.plugins.shut_down(grace_s)
+        self.plugins.node_lives(False)
         server, self._server = self._server, None
         if server is not None:
             server.close()
@@ -181,6 +193,7 @@ class SimulatedNode(Controls):
         self._halt.set()
         for host in list(self.plugins.hosts):
             host.kill()
+        self.plugins.node_lives(False)
         server, self._server = self._server, None
         if server is not None:
             server.close()
@@ -280,6 +293,8 @@ class SimulatedNode(Controls):
         self.autoclean.tick(now_s)
         if self.clboss is not None and self.plugins.is_present(clboss_plugin.NAME):
             self.clboss.tick(now_s)
+        if self.sling is not None:
+            self.sling.tick(now_s)
         self.plugins.release_late(now_s)
 
     def _run(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cl_revenue_ops.simnode import events, routing
+from cl_revenue_ops.simnode import closing, events, onchain_htlcs, routing
 from cl_revenue_ops.simnode.identity import payment_hash
 from cl_revenue_ops.simnode.model import Channel, Htlc
 from cl_revenue_ops.simnode.sendpays import visible
@@ -29,12 +30,29 @@ class Route(NamedTuple):
         return self.amount_msat + self.fee_msat
 
 
-def circular(world: World, routes: list[Route], ok: bool, at_s: float) -> list[dict[str, Any]]:
-    """See World.circular_parts.
+@dataclass
+class OwnFlight:
+    """A payment to ourselves that is on its way: its rows and the HTLCs that hold it.
 
-    All parts are on their way before the first arrives; arrivals are booked before departures,
-    for the HTLC that a payment to oneself comes in with is let go first.
+    `leaving` and `arriving` go with `routes` place by place; an arriving one that is missing never
+    came. `settled` is known once the arriving side has ended; a leaving one that the chain has to
+    end stays until then.
     """
+
+    routes: list[Route]
+    rows: list[dict[str, Any]]
+    leaving: list[Htlc | None]
+    arriving: list[Htlc]
+    settled: bool | None = None
+
+    @property
+    def complete(self) -> bool:
+        """True if every part has come in, so that all may be claimed."""
+        return len(self.arriving) == len(self.routes)
+
+
+def begin(world: World, routes: list[Route], arrives: bool, at_s: float) -> OwnFlight:
+    """See World.begin_circular: HTLCs are put on all channels that have room for them."""
     for route in routes:
         if route.amount_msat <= 0 or route.fee_msat < 0 or route.outgoing is route.incoming:
             raise ValueError("a circular payment needs two channels and a positive amount")
@@ -45,29 +63,103 @@ def circular(world: World, routes: list[Route], ok: bool, at_s: float) -> list[d
         for route, part in zip(routes, parts, strict=True)
     ]
     hash_ = rows[0]["payment_hash"]
-    leaving: list[Htlc] = []
-    arriving: list[Htlc] = []
+    flight = OwnFlight(routes, rows, [], [])
     for route in routes:
         if not routing.can_send(world, route.outgoing, route.sent_msat):
             break
-        leaving.append(routing.add_htlc(world, route.outgoing, "out", route.sent_msat, hash_))
-        if not ok or not routing.can_receive(world, route.incoming, route.amount_msat):
+        flight.leaving.append(
+            routing.add_htlc(world, route.outgoing, "out", route.sent_msat, hash_)
+        )
+        if not arrives or not routing.can_receive(world, route.incoming, route.amount_msat):
             break
-        arriving.append(routing.add_htlc(world, route.incoming, "in", route.amount_msat, hash_))
-    ok = len(arriving) == len(routes)
-    for route, htlc in zip(routes, arriving, strict=False):
-        routing.remove_htlc(world, route.incoming, htlc, fulfilled=ok)
+        flight.arriving.append(
+            routing.add_htlc(world, route.incoming, "in", route.amount_msat, hash_)
+        )
+    world.own_flights[rows[0]["created_index"]] = flight
+    world.changed.notify_all()
+    if not flight.leaving:
+        end(world, rows[0]["created_index"], False, at_s)
+    return flight
+
+
+def end(world: World, created: int, ok: bool, at_s: float) -> list[dict[str, Any]]:
+    """See World.end_circular.
+
+    Arrivals are booked before departures, for the HTLC that a payment to oneself comes in with is
+    let go first. On a channel that was closed by force only the chain ends an HTLC.
+    """
+    flight = world.own_flights.get(created)
+    if flight is None or flight.settled is not None:
+        raise ValueError(f"payment {created} is not in flight")
+    ok = ok and flight.complete
+    _end_arrivals(world, flight, ok, at_s)
+    for place, left in enumerate(flight.leaving):
+        route = flight.routes[place]
+        if left is None:
+            continue
+        if route.outgoing.frozen:
+            if ok:
+                onchain_htlcs.settle(world, route.outgoing, "out", left.id)
+            continue
+        routing.remove_htlc(world, route.outgoing, left, fulfilled=ok)
+        flight.leaving[place] = None
+        if ok:
+            _book_out(world, route.outgoing, at_s, flight.rows[place], route.fee_msat)
+    return _close(world, created, at_s)
+
+
+def _end_arrivals(world: World, flight: OwnFlight, ok: bool, at_s: float) -> None:
+    flight.settled = ok
+    hash_ = flight.rows[0]["payment_hash"]
+    for route, arrived in zip(flight.routes, flight.arriving, strict=False):
+        if route.incoming.frozen:
+            if ok:
+                onchain_htlcs.settle(world, route.incoming, "in", arrived.id)
+            continue
+        routing.remove_htlc(world, route.incoming, arrived, fulfilled=ok)
         if ok:
             _book(world, route.incoming, at_s, hash_, credit_msat=route.amount_msat)
-    for route, row, htlc in zip(routes, rows, leaving, strict=False):
-        routing.remove_htlc(world, route.outgoing, htlc, fulfilled=ok)
-        if ok:
-            _book_out(world, route.outgoing, at_s, row, route.fee_msat)
-    if ok:
-        return [_complete(world, row, at_s) for row in rows]
-    return [
-        _fail(world, row, route.outgoing, at_s) for row, route in zip(rows, routes, strict=True)
-    ]
+
+
+def _close(world: World, created: int, at_s: float) -> list[dict[str, Any]]:
+    """Give its end to each part that has no HTLC of ours left; return all as they now stand."""
+    flight = world.own_flights[created]
+    shown = []
+    for place, row in enumerate(flight.rows):
+        waits = place < len(flight.leaving) and flight.leaving[place] is not None
+        if waits or row["status"] != "pending":
+            shown.append(visible(world.era, row))
+        elif flight.settled:
+            shown.append(_complete(world, row, at_s))
+        else:
+            shown.append(_fail(world, row, flight.routes[place].outgoing, at_s))
+    if not any(flight.leaving):
+        del world.own_flights[created]
+    for route in flight.routes:
+        for channel in (route.incoming, route.outgoing):
+            closing.drained(world, channel, at_s)
+    return shown
+
+
+def ended_on_chain(
+    world: World, channel: Channel, htlc: Htlc, fulfilled: bool, at_s: float
+) -> None:
+    """The chain has ended an HTLC of a payment to ourselves; the channel lets go of it later."""
+    for created, flight in list(world.own_flights.items()):
+        for place, left in enumerate(flight.leaving):
+            if left is htlc and flight.routes[place].outgoing is channel:
+                flight.leaving[place] = None
+                if flight.settled is None:
+                    _end_arrivals(world, flight, fulfilled, at_s)
+                _close(world, created, at_s)
+
+
+def circular(world: World, routes: list[Route], ok: bool, at_s: float) -> list[dict[str, Any]]:
+    """See World.circular_parts: all parts are on their way before the first arrives."""
+    flight = begin(world, routes, ok, at_s)
+    if flight.settled is None:
+        end(world, flight.rows[0]["created_index"], ok, at_s)
+    return [visible(world.era, row) for row in flight.rows]
 
 
 def pay(

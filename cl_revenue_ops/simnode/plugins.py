@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cl_revenue_ops.simnode.errors import PLUGIN_ERROR, SimRpcError, bad_params
 from cl_revenue_ops.simnode.faults import Faults
@@ -31,6 +31,17 @@ class Companion(Protocol):
     @property
     def methods(self) -> Mapping[str, Callable[[Any], Any]]:
         """The handlers by method name."""
+
+
+@runtime_checkable
+class Living(Protocol):
+    """A companion that wants to know when its process starts and ends; `now_s` unix seconds."""
+
+    def appeared(self, now_s: float) -> None:
+        """It has started."""
+
+    def vanished(self, now_s: float) -> None:
+        """It has ended, by whatever means."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,18 @@ class Plugins:
             self._present.add(name)
         else:
             self._present.discard(name)
+        self._live(companion, present)
         self._tell_started(companion.path, list(companion.methods), present)
+
+    def node_lives(self, lives: bool) -> None:
+        """lightningd starts or ends, and the companions that are there with it."""
+        for name in sorted(self._present):
+            self._live(self._companions[name], lives)
+
+    def _live(self, companion: Companion, lives: bool) -> None:
+        if isinstance(companion, Living):
+            now_s = self._world.clock.now()
+            (companion.appeared if lives else companion.vanished)(now_s)
 
     def _tell_started(self, path: str, methods: list[str], started: bool) -> None:
         if self._world.era.at_least(25, 2):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cl_revenue_ops.simnode.clock import Clock
 from cl_revenue_ops.simnode.datastore import Datastore
@@ -18,6 +18,9 @@ from cl_revenue_ops.simnode.identity import digest, iso_time, node_id
 from cl_revenue_ops.simnode.model import PROTOCOL_HTLCS, Channel, Output, Peer, Pending, Policy
 from cl_revenue_ops.simnode.moves import Books
 from cl_revenue_ops.simnode.sendpays import Sendpays
+
+if TYPE_CHECKING:
+    from cl_revenue_ops.simnode.payments import OwnFlight
 
 
 class Listener(Protocol):
@@ -66,6 +69,7 @@ class WorldState:
         self.gossip = Gossip()
         self.datastore = Datastore()
         self.pending: dict[int, Pending] = {}
+        self.own_flights: dict[int, OwnFlight] = {}
         self.feerates_perkw: dict[int, int] = {2: 3750, 6: 2500, 12: 1250, 100: 500}
         self.floor_perkw = 253
         self.synced = True

@@ -82,6 +82,7 @@ class World(WorldState):
     def htlc_ended(self, channel: Channel, htlc: Htlc, fulfilled: bool, at_s: float) -> None:
         """An HTLC of a channel that was closed by force has ended on the chain."""
         with self.lock:
+            payments.ended_on_chain(self, channel, htlc, fulfilled, at_s)
             routing.ended_on_chain(self, channel, htlc, fulfilled, at_s)
 
     def splice(
@@ -229,6 +230,37 @@ class World(WorldState):
                 for out, into, amount_msat, fee_msat in parts
             ]
             return payments.circular(self, routes, ok, self.now(at_s))
+
+    def begin_circular(
+        self,
+        parts: list[tuple[str, str, int, int]],
+        *,
+        arrives: bool = True,
+        at_s: float | None = None,
+    ) -> int:
+        """Begin what `circular_parts` does at once; returns the created_index of its first entry.
+
+        Until `end_circular` its entries are pending and it holds an HTLC on each out channel, and
+        on each in channel where it `arrives` and finds room. Without room on the first out channel
+        it has failed.
+        """
+        with self.lock:
+            routes = [
+                payments.Route(self.channel(out), self.channel(into), amount_msat, fee_msat)
+                for out, into, amount_msat, fee_msat in parts
+            ]
+            flight = payments.begin(self, routes, arrives, self.now(at_s))
+            return int(flight.rows[0]["created_index"])
+
+    def end_circular(
+        self, created_index: int, ok: bool = True, *, at_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """End what `begin_circular` began, named by its first entry; ValueError if it has ended.
+
+        Where a part did not arrive, it fails whatever `ok` says.
+        """
+        with self.lock:
+            return payments.end(self, created_index, ok, self.now(at_s))
 
     def send_payment(
         self,

@@ -153,10 +153,11 @@ def test_a_cooldown_of_zero_never_opens() -> None:
 def test_groups_do_not_disturb_each_other() -> None:
     subject = opened()
     assert not subject.call(group="forwards")
-    for method in ("setchannel", "listpeerchannels", "listchannels", "getinfo", "sling-stats"):
+    for method in ("setchannel", "listpeerchannels", "listchannels", "getinfo", "listpeers"):
         assert subject.call(group=group_of(method))
     assert group_of("wait") == group_of("listforwards")
-    assert group_of("sling-stats") == "sling-stats"
+    assert group_of("listpeers") == "listpeers"
+    assert group_of("sling-stop") == group_of("sling-version") != group_of("listsendpays")
 
 
 def test_of_many_threads_one_becomes_the_probe() -> None:

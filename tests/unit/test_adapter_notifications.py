@@ -13,6 +13,7 @@ from cl_revenue_ops.adapters.parse import parse_forward
 from cl_revenue_ops.adapters.tally import Tally
 from messages.channels import ChannelsTouched
 from messages.forwards import ForwardSeen
+from messages.rebalance import ExecutorTouched, PaymentSeen
 
 PEER = "0381" + "ab" * 31
 CHANNEL = "aa4e" * 16
@@ -81,6 +82,29 @@ CONNECT = {
 }
 DISCONNECT = {"id": PEER}
 
+PAID = {
+    "created_index": 4,
+    "id": 4,
+    "payment_hash": "5894" * 16,
+    "groupid": 1,
+    "partid": 0,
+    "destination": PEER,
+    "amount_msat": 100_007_000,
+    "amount_sent_msat": 100_010_000,
+    "status": "complete",
+    "created_at": 1795355619,
+}
+UNPAID = {
+    "code": 204,
+    "message": "failed: WIRE_TEMPORARY_CHANNEL_FAILURE (reply from remote)",
+    "data": {**PAID, "status": "failed", "erring_index": 1},
+}
+SLING_CAME = {
+    "plugin_name": "sling",
+    "plugin_path": "/opt/plugins/sling",
+    "methods": ["sling-version", "sling-once"],
+}
+
 BODIES = [
     ("forward_event", OFFERED),
     ("forward_event", SETTLED),
@@ -91,6 +115,10 @@ BODIES = [
     ("channel_opened", OPENED),
     ("connect", CONNECT),
     ("disconnect", DISCONNECT),
+    ("sendpay_success", PAID),
+    ("sendpay_failure", UNPAID),
+    ("plugin_started", SLING_CAME),
+    ("plugin_stopped", SLING_CAME),
 ]
 
 
@@ -153,7 +181,7 @@ def test_a_good_one_and_a_foreign_one_are_not_counted() -> None:
     tally = Tally()
     notifications = Notifications(tally)
     assert notifications.read("forward_event", {"forward_event": OFFERED}) is not None
-    for foreign in ("block_added", "plugin_started", "plugin_stopped", "no such topic"):
+    for foreign in ("block_added", "coin_movement", "no such topic"):
         assert notifications.read(foreign, {foreign: {"height": 7}}) is None
         assert foreign not in topics()
     assert tally.counts() == {}
@@ -173,3 +201,36 @@ json_values = st.recursive(
 def test_no_parameters_make_it_raise(topic: str, params: object) -> None:
     reading = read_notification(topic, params)
     assert reading.malformed is (reading.message is None)
+
+
+# -- rebalances ----------------------------------------------------------------------------------
+
+
+def test_a_payment_is_told_with_where_it_went_and_how_much() -> None:
+    reading = read_notification("sendpay_success", {"sendpay_success": PAID})
+    assert reading.message == PaymentSeen(PEER, 100_007_000, True)
+    reading = read_notification("sendpay_failure", {"sendpay_failure": UNPAID})
+    assert reading.message == PaymentSeen(PEER, 100_007_000, False)
+    old = {**PAID, "amount_msat": "100007000msat"}
+    assert read_notification("sendpay_success", old).message == PaymentSeen(PEER, 100_007_000, True)
+
+
+def test_a_payment_to_an_unknown_place_is_nothing_to_us_and_no_fault() -> None:
+    body = {name: value for name, value in PAID.items() if name != "destination"}
+    assert read_notification("sendpay_success", {"sendpay_success": body}) == (None, False)
+    assert read_notification("sendpay_failure", {"data": body}) == (None, False)
+
+
+def test_of_plugins_only_executors_are_told_of() -> None:
+    started = read_notification("plugin_started", {"plugin_started": SLING_CAME})
+    assert started.message == ExecutorTouched("sling", True)
+    renamed = {**SLING_CAME, "plugin_path": "/opt/rebalancer.sh"}
+    assert read_notification("plugin_stopped", renamed).message == ExecutorTouched("sling", False)
+    for other in (
+        {**SLING_CAME, "plugin_path": "/opt/sling/clboss", "methods": ["clboss-status", 5]},
+        {"plugin_name": "summary", "methods": None},
+    ):
+        assert read_notification("plugin_started", {"plugin_started": other}) == (None, False)
+    assert read_notification("plugin_stopped", {"plugin_name": "sling"}).message == (
+        ExecutorTouched("sling", False)
+    )
