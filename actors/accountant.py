@@ -1,13 +1,14 @@
-"""The Accountant: owns the log of forwards and the ledger, and holds both against the node."""
+"""The Accountant: owns the log of forwards, the ledger and the budget, and checks the node."""
 
 from __future__ import annotations
 
 from actors.base import HouseActor, handles
 from actors.bookkeeping import Bookkeeping
+from actors.budgeting import Budgeting
 from actors.forward_retention import ForwardRetention
 from cl_revenue_ops.config import Config
 from cl_revenue_ops.identity import Identity
-from cl_revenue_ops.ports import ForwardStore, IngestState, LedgerStore
+from cl_revenue_ops.ports import BudgetStore, ForwardStore, IngestState, LedgerStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Command, Refusal
 from messages.books import (
@@ -20,6 +21,13 @@ from messages.books import (
     ReadEntries,
     Reconcile,
     ReconcileTick,
+)
+from messages.budget import (
+    CommitSpend,
+    ReadBudget,
+    ReconcileReservations,
+    ReleaseBudget,
+    ReserveBudget,
 )
 from messages.channels import ChannelSnapshot
 from messages.forwards import (
@@ -55,12 +63,20 @@ class Accountant(HouseActor):
     """
 
     def __init__(
-        self, context: Context, *, store: ForwardStore, ledger: LedgerStore, identity: Identity
+        self,
+        context: Context,
+        *,
+        store: ForwardStore,
+        ledger: LedgerStore,
+        budget: BudgetStore,
+        identity: Identity,
     ) -> None:
         super().__init__(context)
         self._store = store
         self._ledger = ledger
-        self._books = Bookkeeping(context, store, ledger)
+        self._reserves = budget
+        self._budget = Budgeting(context, budget, ledger, self._revenue)
+        self._books = Bookkeeping(context, store, ledger, budget.ours)
         self._identity = identity
         self._state: IngestState
         self._retention = ForwardRetention(context, store)
@@ -82,16 +98,19 @@ class Accountant(HouseActor):
         who = self._identity.learn()
         self._store.open(who.node_id, who.network)
         self._ledger.open(who.node_id, who.network)
+        self._reserves.open(who.node_id, who.network)
         self._state = self._store.load()
         self.context.tell(self.context.address, CatchUpWanted("start"))
         self._retention.begin()
         self._books.begin()
+        self._budget.begin()
         self._show()
 
     def configured(self, old: Config, new: Config) -> None:
         self._retention.keep_days(
             new.failed_forward_retention_days, new.settled_forward_retention_days
         )
+        self._budget.configured(new)
 
     # -- hints and consumers ------------------------------------------------------------------
 
@@ -160,6 +179,7 @@ class Accountant(HouseActor):
     @handles(LedgerTick)
     def _read_moves(self, message: LedgerTick) -> None:
         self._books.read_due()
+        self._budget.show()
 
     @handles(ReconcileTick)
     def _compare_daily(self, message: ReconcileTick) -> None:
@@ -176,6 +196,34 @@ class Accountant(HouseActor):
     @handles(LedgerSilence)
     def _silent(self, message: LedgerSilence) -> None:
         self._books.overdue()
+
+    # -- the budget ---------------------------------------------------------------------------
+
+    @handles(ReserveBudget)
+    def _reserve(self, message: ReserveBudget) -> None:
+        self._budget.reserve(message)
+
+    @handles(CommitSpend)
+    def _commit(self, message: CommitSpend) -> None:
+        self._budget.commit(message)
+
+    @handles(ReleaseBudget)
+    def _release(self, message: ReleaseBudget) -> None:
+        self._budget.release(message)
+
+    @handles(ReconcileReservations)
+    def _reconcile_reservations(self, message: ReconcileReservations) -> None:
+        self._budget.reconcile(message)
+
+    @handles(ReadBudget)
+    def _read_budget(self, message: ReadBudget) -> None:
+        self._budget.read(message)
+
+    def _revenue(self, from_day: int, until_day: int) -> int | None:
+        if self._caught_up_at_s is None:
+            return None
+        rows = self._store.totals(from_day, until_day).scids
+        return sum(row.out_fees_msat for row in rows)
 
     # -- catching up with the node ------------------------------------------------------------
 
@@ -294,6 +342,7 @@ class Accountant(HouseActor):
         self._open_call = None
         self._trouble = None
         self._caught_up_at_s = self.now()
+        self._budget.show()
         self._retention.caught_up()
         if not self._state.caught_up_once:
             self._state = self._store.ingest((), authoritative=True, caught_up=True)

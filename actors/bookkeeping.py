@@ -5,7 +5,7 @@ from __future__ import annotations
 from actors.dialogue import Ask, Dialogue, Refused, Steps
 from actors.ledger_audit import LedgerAudit
 from actors.ledger_opening import CATCH_UP_S, LedgerOpening
-from actors.ledger_reading import ESTIMATED, LedgerReading
+from actors.ledger_reading import ESTIMATED, LedgerReading, Ours
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.ledger import accounts, assertions, costs, estimates, summary
 from cl_revenue_ops.ports import AccountTotal, ForwardStore, LedgerStore
@@ -45,13 +45,15 @@ class Bookkeeping:
     once a day and when it is asked to. Blocks on the store.
     """
 
-    def __init__(self, context: Context, store: ForwardStore, ledger: LedgerStore) -> None:
+    def __init__(
+        self, context: Context, store: ForwardStore, ledger: LedgerStore, ours: Ours
+    ) -> None:
         self._context = context
         self._store = store
         self._ledger = ledger
         self._channel_of: dict[str, str] = {}
         self._snapshot: ChannelSnapshot | None = None
-        self._reading = LedgerReading(context, ledger)
+        self._reading = LedgerReading(context, ledger, ours)
         self._opening = LedgerOpening(
             context, store, ledger, self._reading, self._channels, self._closed
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from actors.dialogue import Ask, Refused, Steps
@@ -40,6 +40,9 @@ DOUBTS = 2
 PATIENT_PASSES = 3
 BOOKKEEPER, INFERRED, ESTIMATED, UNKNOWN = "bookkeeper", "inferred", "estimated", "none"
 
+Ours = Callable[[Iterable[str]], frozenset[str]]
+"""Those of these payment hashes that jobs of ours have paid."""
+
 
 def ask(kind: type[Command], **fields: object) -> Ask:
     """A question to the books reader."""
@@ -54,9 +57,10 @@ class LedgerReading:
     before v25.09 have no lists; there all accounts of bookkeeper are read whole each time.
     """
 
-    def __init__(self, context: Context, store: LedgerStore) -> None:
+    def __init__(self, context: Context, store: LedgerStore, ours: Ours) -> None:
         self._context = context
         self._store = store
+        self._ours = ours
         self.state = LedgerState()
         self.costs_source = UNKNOWN
         self.malformed = 0
@@ -199,7 +203,7 @@ class LedgerReading:
             known = self._store.known(keys)
             rows = [row for key, row in zip(keys, rows, strict=True) if key not in known]
         earlier = {found: self._store.of_payment(found) for found in moves.payments_in(rows)}
-        return moves.channel_entries(rows, earlier, source)
+        return moves.channel_entries(rows, earlier, source, self._ours(earlier))
 
     def _book(
         self, entries: Sequence[Entry], *, routed: Sequence[RoutedSum] = (), **cursors: Any

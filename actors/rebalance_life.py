@@ -125,7 +125,7 @@ class RebalanceLife:
     def give_up(self, job: LiveJob, why: str) -> Steps:
         """End a job that was surely never started."""
         job.why = why
-        fields = {"job_id": job.job_id, "proof": NEVER_STARTED}
+        fields: dict[str, object] = {"job_id": job.job_id, "proof": NEVER_STARTED}
         yield Ask(ACCOUNTANT, ReleaseBudget, fields, BOOK_PATIENCE_S)
         self._jobs.end(job, f"not begun: {why}")
 
@@ -161,7 +161,7 @@ class RebalanceLife:
         ours = [p for p in found.completed if p.amount_msat == amount_msat]
         new = tuple(payment for payment in ours if payment[:2] not in job.payments)
         if new:
-            fields = {"job_id": job.job_id, "payments": new}
+            fields: dict[str, object] = {"job_id": job.job_id, "payments": new}
             yield Ask(ACCOUNTANT, CommitSpend, fields, BOOK_PATIENCE_S)
             self._jobs.take(job, new)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from actors.dialogue import Ask, Refused, Steps
 from cl_revenue_ops.config import Config
@@ -75,9 +75,9 @@ class RebalanceSight:
             return f"{view.name}: {view.trouble or 'not there'}"
         return view.trouble and f"{view.name}: {view.trouble}"
 
-    def foreign(self, scid: str | None, ours: Iterable[str]) -> str | None:
+    def foreign(self, scid: str | None, ours: Container[str]) -> str | None:
         """In words, the job of somebody else that the executor has for a channel."""
-        if self.view is None or scid in ours:
+        if self.view is None or scid is None or scid in ours:
             return None
         for job in self.view.jobs:
             if job.scid == scid:

@@ -29,6 +29,7 @@ from messages.rebalance import (
     ClearReservations,
     ExplainRebalances,
     JobsTick,
+    PaymentSeen,
     RebalanceByHand,
     RebalanceNow,
     RebalanceTick,
@@ -76,6 +77,7 @@ class Rebalancer(HouseActor):
         self._work = Dialogue(context, "rebalance", JobsTick())
         self._watch = Dialogue(context, "executor", JobsTick())
         self._waiting: deque[Work] = deque()
+        self._node_id = ""
         self._trouble: str | None = None
         self._last: dict[str, object] | None = None
         self._searched_s: float | None = None
@@ -84,6 +86,7 @@ class Rebalancer(HouseActor):
 
     def recover(self) -> None:
         who = self._identity.learn()
+        self._node_id = who.node_id
         self._store.open(who.node_id, who.network)
         for name in self._jobs.recall():
             self.context.log.warn(f"rebalances: what was stored of {name} is damaged; it is lost")
@@ -133,6 +136,12 @@ class Rebalancer(HouseActor):
     @handles(StockCurves)
     def _heard_curves(self, message: StockCurves) -> None:
         self._sight.hear(message)
+
+    @handles(PaymentSeen)
+    def _heard_payment(self, message: PaymentSeen) -> None:
+        """A payment to ourselves may be a job's: look now, not only at the next tick."""
+        if message.destination == self._node_id:
+            self._look_soon()
 
     # -- its rhythm ---------------------------------------------------------------------------
 
@@ -194,6 +203,10 @@ class Rebalancer(HouseActor):
     def _carry_out(self, work: Work) -> Steps:
         """Do one thing, and answer whoever asked for it."""
         command = work.command
+        if command is not None and command.deadline_s < self.context.clock.monotonic():
+            # Its caller has been told that there was no answer.
+            self.discard(command, "expired")
+            return
         try:
             yield from self._care.reconcile()
             result = yield from work.steps()

@@ -12,6 +12,7 @@ from cl_revenue_ops.ports import (
     Books,
     Boss,
     BossStore,
+    BudgetStore,
     Calls,
     CareStore,
     ChannelStore,
@@ -68,6 +69,7 @@ class Stores:
     channels: Callable[[Lease], ChannelStore]
     forwards: Callable[[Lease], ForwardStore]
     ledger: Callable[[Lease], LedgerStore]
+    budget: Callable[[Lease], BudgetStore]
     flow: Callable[[Lease], FlowStore]
     policies: Callable[[Lease], PolicyStore]
     fees: Callable[[Lease], FeeStore]
@@ -233,6 +235,7 @@ class _Births:
             context,
             store=self._stores.forwards(context.lease),
             ledger=self._stores.ledger(context.lease),
+            budget=self._stores.budget(context.lease),
             identity=Identity(self._known),
         )
 

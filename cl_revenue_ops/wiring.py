@@ -131,6 +131,7 @@ class Wiring:
 
     def _stores(self) -> Stores:
         from cl_revenue_ops.storage.boss_store import SqliteBossStore
+        from cl_revenue_ops.storage.budget_store import SqliteBudgetStore
         from cl_revenue_ops.storage.care_store import SqliteCareStore
         from cl_revenue_ops.storage.channel_store import SqliteChannelStore
         from cl_revenue_ops.storage.database import Database
@@ -153,6 +154,7 @@ class Wiring:
             channels=lambda lease: SqliteChannelStore(database, lease),
             forwards=lambda lease: SqliteForwardStore(database, lease),
             ledger=lambda lease: SqliteLedgerStore(database, lease),
+            budget=lambda lease: SqliteBudgetStore(database, lease),
             flow=lambda lease: SqliteFlowStore(database, lease),
             policies=lambda lease: SqlitePolicyStore(database, lease),
             fees=lambda lease: SqliteFeeStore(database, lease),

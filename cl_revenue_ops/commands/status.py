@@ -37,6 +37,7 @@ def status(desk: FrontDesk) -> dict[str, object]:
         },
         "forwards": desk.notice("accountant") or {},
         "books": desk.notice("accountant books") or {},
+        "budget": desk.notice("accountant budget") or {},
         "channel_states": desk.rendered("channel_states", _sources(desk), _channel_states),
         "recent_fee_changes": fees.get("recent", [])[:NEWEST],
         "foreign_fees": fees.get("foreign", []),

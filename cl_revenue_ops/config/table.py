@@ -115,14 +115,18 @@ _REBALANCING = _group(
            "Plugin that carries out rebalances")),
     _whole("rebalance-min-profit", 10, (0, 10_000_000), "sats", REBALANCER,
            "Lowest expected profit for which a rebalance is started"),
-    _whole("daily-budget-sats", 5000, (0, 10_000_000), "sats", REBALANCER,
-           "Most that rebalances may cost in 24 hours"),
-    _whole("min-wallet-reserve", 1_000_000, (0, 100_000_000), "sats", REBALANCER,
-           "Funds below which no rebalance is started"),
-    _keyed("enable_proportional_budget", _switch("proportional-budget", True, REBALANCER,
-           "Let the daily budget grow with the revenue")),
-    _share("proportional-budget-pct", 0.30, REBALANCER,
-           "Share of the last day's revenue that rebalances may cost"),
+    _whole("daily-budget-sats", 5000, (0, 10_000_000), "sats", ACCOUNTANT,
+           "Most that rebalances may cost in any 24 hours, with what is promised to those under"
+           " way"),
+    _whole("min-wallet-reserve", 1_000_000, (0, 100_000_000), "sats", ACCOUNTANT,
+           "What stays on the chain (confirmed, unreserved) and in usable channels whatever"
+           " rebalances cost; where it could not, none is started"),
+    _keyed("enable_proportional_budget", _switch("proportional-budget", True, ACCOUNTANT,
+           "Spend a share of the revenue in 24 hours: at most the daily budget, at least a tenth"
+           " of it")),
+    _share("proportional-budget-pct", 0.30, ACCOUNTANT,
+           "Share of the mean daily routing fees of the last seven whole days (UTC) that"
+           " rebalances may cost in 24 hours"),
     _whole("reservation-timeout-hours", 4, (1, 24), "hours", REBALANCER,
            "Age at which a budget reservation that nobody settled is given back"),
 )

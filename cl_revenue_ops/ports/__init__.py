@@ -16,6 +16,12 @@ from cl_revenue_ops.ports.boss_store import (
     Claims,
     IgnoreOrder,
 )
+from cl_revenue_ops.ports.budget_store import (
+    BudgetRows,
+    BudgetStore,
+    Committed,
+    StoredReservation,
+)
 from cl_revenue_ops.ports.earlier import (
     EarlierFile,
     EarlierSurvey,
@@ -111,6 +117,8 @@ __all__ = [
     "BossAbsent",
     "BossMemory",
     "BossStore",
+    "BudgetRows",
+    "BudgetStore",
     "Calls",
     "CareStore",
     "ChannelReading",
@@ -119,6 +127,7 @@ __all__ = [
     "Claims",
     "Clock",
     "ClosingRow",
+    "Committed",
     "DayRow",
     "DecisionRow",
     "EarlierFile",
@@ -161,6 +170,7 @@ __all__ = [
     "StoreDamaged",
     "StoredDecision",
     "StoredPolicies",
+    "StoredReservation",
     "TimedOut",
     "Unavailable",
     "Unmanaged",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cl_revenue_ops.ports import StoreDamaged
+from cl_revenue_ops.storage.budget_schema import BUDGET
 from cl_revenue_ops.storage.errors import as_port_error
 from cl_revenue_ops.storage.forward_schema import COMPACT_FORWARDS
 from cl_revenue_ops.storage.inspection import APPLICATION_ID, beside
@@ -215,6 +216,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(6, "the ledger", LEDGER),
     Migration(7, "snapshots of days, the archive of closed channels", _REPORTS),
     Migration(8, "what was imported", _IMPORTED),
+    Migration(9, "the budget", BUDGET),
     Migration(10, "rebalances and what was learned of them", REBALANCES),
 )
 

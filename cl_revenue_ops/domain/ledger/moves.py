@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from cl_revenue_ops.domain import jsontext
 from cl_revenue_ops.domain.ledger import accounts, evidence
@@ -58,14 +58,17 @@ def content_keys(moves: Iterable[ChannelMove]) -> Iterator[str]:
 
 
 def channel_entries(
-    moves: Sequence[ChannelMove], earlier: Mapping[str, Sequence[Entry]], source: str
+    moves: Sequence[ChannelMove],
+    earlier: Mapping[str, Sequence[Entry]],
+    source: str,
+    ours: Container[str] = frozenset(),
 ) -> tuple[Entry, ...]:
     """Movements as entries, and the corrections of earlier ones that they bring about.
 
     `earlier` has by payment hash all that is booked of it, oldest first. Rows without an index
     are told apart by their content: then `moves` has to be the whole list of each account in it.
-    The totals do not depend on the order of rows or calls. ValueError for a forward: its own row
-    is its entry.
+    Rebalances whose hash is in `ours` are our own jobs'. The totals do not depend on the order of
+    rows or calls. ValueError for a forward: its own row is its entry.
     """
     new: dict[str, ChannelMove] = {}
     by_payment: dict[str, dict[str, ChannelMove]] = defaultdict(dict)
@@ -86,12 +89,33 @@ def channel_entries(
         filled.update(pairs)
         news_s = max(move.at_s for move in fresh.values())
         for key, move in parts.items():
-            account = _fee_account(move, pairs.get(key))
+            account = _fee_account(move, pairs.get(key), ours)
             correction = _correction(key, move, account, booked, news_s, source)
             if correction is not None:
                 corrections.append(correction)
-    made = (_entry(key, move, filled.get(key), source) for key, move in new.items())
+    made = (_entry(key, move, filled.get(key), source, ours) for key, move in new.items())
     return (*made, *corrections)
+
+
+def charged_anew(
+    earlier: Mapping[str, Sequence[Entry]], source: str, ours: Container[str]
+) -> tuple[Entry, ...]:
+    """Corrections of what is booked of payments that only now are known to be ours.
+
+    `earlier` is as for `channel_entries`, which finds the same accounts for what comes later. A
+    correction has the time of what it corrects: the sums of every day are those that they had
+    been if it had been known at once.
+    """
+    corrections: list[Entry] = []
+    for booked in earlier.values():
+        parts = {entry.key: move_of(entry) for entry in booked if entry.kind == PAYMENT}
+        filled = _filled(parts)
+        for key, move in parts.items():
+            account = _fee_account(move, filled.get(key), ours)
+            correction = _correction(key, move, account, booked, None, source)
+            if correction is not None:
+                corrections.append(correction)
+    return tuple(corrections)
 
 
 def _filled(parts: Mapping[str, ChannelMove]) -> dict[str, str]:
@@ -116,13 +140,17 @@ def _filled(parts: Mapping[str, ChannelMove]) -> dict[str, str]:
     }
 
 
-def _fee_account(move: ChannelMove, filled: str | None) -> str:
+def _fee_account(move: ChannelMove, filled: str | None, ours: Container[str]) -> str:
     if filled is None:
         return accounts.of(accounts.PAYMENT_FEES, move.channel_id)
+    if move.payment_hash in ours:
+        return accounts.of(accounts.REBALANCE, filled)
     return accounts.of(accounts.OTHER_REBALANCE, filled)
 
 
-def _entry(key: str, move: ChannelMove, filled: str | None, source: str) -> Entry:
+def _entry(
+    key: str, move: ChannelMove, filled: str | None, source: str, ours: Container[str]
+) -> Entry:
     asset = accounts.of(accounts.CHANNEL, move.channel_id)
     amount_msat = move.credit_msat - move.debit_msat
     postings = [(asset, amount_msat)]
@@ -130,7 +158,7 @@ def _entry(key: str, move: ChannelMove, filled: str | None, source: str) -> Entr
         kind = PAYMENT
         fees_msat = move.fees_msat if move.debit_msat else 0
         postings.append((accounts.PAYMENTS, -amount_msat - fees_msat))
-        postings.append((_fee_account(move, filled), fees_msat))
+        postings.append((_fee_account(move, filled, ours), fees_msat))
     elif move.tag == _JOURNAL:
         kind = "opening"
         postings.append((accounts.OPENING_BALANCE, -amount_msat))
@@ -149,9 +177,17 @@ def _entry(key: str, move: ChannelMove, filled: str | None, source: str) -> Entr
 
 
 def _correction(
-    key: str, move: ChannelMove, account: str, booked: Sequence[Entry], at_s: int, source: str
+    key: str,
+    move: ChannelMove,
+    account: str,
+    booked: Sequence[Entry],
+    at_s: int | None,
+    source: str,
 ) -> Entry | None:
-    """What moves a fee that was booked to where it belongs by now; None where it is there."""
+    """What moves a fee that was booked to where it belongs by now; None where it is there.
+
+    Without a time of its own it has that of what it corrects.
+    """
     if not move.debit_msat or not move.fees_msat:
         return None
     earlier = [entry for entry in booked if entry.key.startswith(f"{key}:fee:")]
@@ -165,7 +201,7 @@ def _correction(
         return None
     return Entry(
         f"{key}:fee:{len(earlier) + 1}",
-        at_s,
+        last.at_s if at_s is None else at_s,
         CORRECTION,
         source,
         jsontext.dumps({"corrects": key, "fee_belongs_to": account}),

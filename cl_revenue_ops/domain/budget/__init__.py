@@ -1,0 +1,1 @@
+"""The day's budget of rebalances as pure rules."""
