@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cl_revenue_ops.simnode import client
+from cl_revenue_ops.simnode import client, sling
 from cl_revenue_ops.simnode.errors import NodeDown, PluginDied, SimRpcError
 from cl_revenue_ops.simnode.node import SimulatedNode
+from cl_revenue_ops.simnode.sling_routes import MarketRoutes
 
 # Commands of modules of their own, loaded only when they are asked for: slow imports, and the
 # bench stands above this package.
@@ -97,10 +98,13 @@ def _run(options: argparse.Namespace) -> int:
     node = SimulatedNode(
         [sys.executable, str(options.plugin)] if options.plugin else None,
         start_s=start_s if virtual else None, seed=options.seed, directory=options.dir,
-        network=options.network,
+        network=options.network, sling=sling.NEWEST if options.sling else None,
     )  # fmt: skip
     market = market_module.draw_market(options.seed, start_s=start_s, days=options.days)
     driver = driver_module.MarketDriver(market, node.world)
+    if node.sling is not None:
+        routes = importlib.import_module("cl_revenue_ops.simnode.route_market").RouteMarket(market)
+        node.sling.routes = MarketRoutes(routes, driver.peer_ids)
     node.on_step = lambda _, until_s: driver.step(min(until_s, market.end_s))
     try:
         with node:
@@ -139,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a node with a market until Ctrl-C")
     run.add_argument("--plugin", type=Path, default=Path("cl-revenue-ops.py"))
     run.add_argument("--no-plugin", dest="plugin", action="store_const", const=None)
+    run.add_argument("--no-sling", dest="sling", action="store_false")
     run.add_argument("--dir", type=Path, help="base directory; a temporary one if absent")
     run.add_argument("--network", default="regtest")
     run.add_argument("--seed", type=int, default=1)

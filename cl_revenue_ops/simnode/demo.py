@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cl_revenue_ops.simnode import sling
 from cl_revenue_ops.simnode.errors import UNKNOWN_METHOD, NodeDown, PluginDied, SimRpcError
 from cl_revenue_ops.simnode.market import draw_market
 from cl_revenue_ops.simnode.market_driver import MarketDriver
@@ -22,6 +23,7 @@ from cl_revenue_ops.simnode.market_parameters import MarketRanges
 from cl_revenue_ops.simnode.node import SimulatedNode
 from cl_revenue_ops.simnode.prices import DAY_S, HOUR_S
 from cl_revenue_ops.simnode.report import print_tables, sat, write_page
+from cl_revenue_ops.simnode.route_market import RouteMarket
 from cl_revenue_ops.simnode.run_record import (
     RunRecord,
     Sample,
@@ -30,6 +32,7 @@ from cl_revenue_ops.simnode.run_record import (
     measure,
     take_sample,
 )
+from cl_revenue_ops.simnode.sling_routes import MarketRoutes
 
 PLUGIN_FILE = Path(__file__).resolve().parents[2] / "cl-revenue-ops.py"
 SAMPLE_S = 6 * HOUR_S
@@ -173,8 +176,11 @@ def _run(chosen: argparse.Namespace, console: Console, directory: Path) -> DemoR
         directory=directory,
         network="bitcoin",
         options={"revenue-ops-db-path": str(directory / "revenue_ops.db")},
+        sling=sling.NEWEST,
     )
     run = DemoRun(MarketDriver(market, node.world), node, chosen.step_s)
+    assert node.sling is not None
+    node.sling.routes = MarketRoutes(RouteMarket(market), run.driver.peer_ids)
     try:
         with node, _progress(console, market.start_s, chosen.days) as tell:
             run.play(tell)

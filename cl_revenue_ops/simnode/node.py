@@ -162,6 +162,7 @@ class SimulatedNode(Controls):
             self.rpc_file, context, self.faults,
             on_stop=lambda: threading.Thread(target=self.stop, daemon=True).start(),
         )  # fmt: skip
+        self.plugins.node_lives(True)
         try:
             if self._plugin_path is not None:
                 self.plugins.start(self._plugin_path, startup=True)
@@ -171,7 +172,6 @@ class SimulatedNode(Controls):
         except SimRpcError:
             self.stop()
             raise
-        self.plugins.node_lives(True)
         if self._virtual is None:
             threading.Thread(target=self._run, daemon=True).start()
 

@@ -111,6 +111,16 @@ class Plugins:
         self._live(companion, present)
         self._tell_started(companion.path, list(companion.methods), present)
 
+    def bring_back(self, path: str) -> bool:
+        """Start the companion of that path if it is one and not there; False if it is not."""
+        name = Path(path).name
+        if name not in self._companions or self._companions[name].path != path:
+            return False
+        if name in self._present:
+            raise bad_params(f"{path}: already registered")
+        self.set_present(name, True)
+        return True
+
     def node_lives(self, lives: bool) -> None:
         """lightningd starts or ends, and the companions that are there with it."""
         for name in sorted(self._present):

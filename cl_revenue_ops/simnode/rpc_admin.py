@@ -75,7 +75,8 @@ def plugin(context: Context, args: Args) -> dict[str, Any]:
     if name is None:
         raise bad_params("missing required parameter: plugin")
     if subcommand == "start":
-        context.plugins.start(name, options)
+        if not context.plugins.bring_back(name):
+            context.plugins.start(name, options)
         return {"command": "start", "plugins": context.plugins.listed()}
     context.plugins.stop(name)
     return {"command": "stop", "result": f"Successfully stopped {name}."}

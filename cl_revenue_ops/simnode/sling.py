@@ -1,4 +1,4 @@
-"""sling as a companion plugin: its commands behind one mutex, its life, and what goes wrong in it."""
+"""sling as a companion plugin: its commands behind one mutex, its life, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _POLL_S = 0.05
 
 @dataclass
 class _Fault:
-    """What the next `count` calls of a method meet: a hang of `seconds`, or a reply that is lost."""
+    """What the next `count` calls of a method meet: a hang of `seconds`, or None: a lost reply."""
 
     method: str
     count: int
