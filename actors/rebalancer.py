@@ -92,6 +92,8 @@ class Rebalancer(HouseActor):
             self.context.log.warn(f"rebalances: what was stored of {name} is damaged; it is lost")
         self.context.after(min(FIRST_S, float(self.config.rebalance_interval)), RebalanceTick())
         self._put(Work(self._late))
+        # An executor counts as settled only some time after it was first seen.
+        self._watch.begin(self._sight.look(PATIENCE_S))
         self.context.tell(self.context.address, JobsTick())
         self._show()
 
