@@ -44,7 +44,8 @@ class LiveJob:
     `reserving` while its reservation is asked for, `granted_s` is when it was granted; `why` why it
     is being ended; `of_itself` tells an end that says something about the route from one that does
     not; `looked` and `idle` count looks at the executor without movement, `seen` says that it had
-    the job.
+    the job; `pending` of its payments are on their way, without one arriving since
+    `pending_since_s`.
     """
 
     row: JobRow
@@ -66,6 +67,7 @@ class LiveJob:
     words: str = ""
     trouble: str | None = None
     pending: int = 0
+    pending_since_s: float | None = None
 
     @property
     def job_id(self) -> str:
@@ -184,10 +186,13 @@ class RebalanceJobs:
         destination: ChannelFact,
         origin: str,
         force: bool,
+        free_msat: int,
     ) -> LiveJob:
-        """Store a new job, PLANNED. Raises NoAmountLeft as well."""
+        """Store a new job, PLANNED. Raises NoPlan as well."""
         number = self._next_number
-        order = plans.order_of(pair, f"r{number}", number, source, destination, self._amounts())
+        order = plans.order_of(
+            pair, f"r{number}", number, source, destination, self._amounts(), free_msat
+        )
         plan = Plan(order, pair, (source.peer_id, destination.peer_id), origin, force)
         row = JobRow(
             number=number,

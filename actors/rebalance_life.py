@@ -41,6 +41,10 @@ HOUR_S = 3_600.0
 LOOKS_IDLE = 6
 """So many looks at an executor that says it moves nothing, without a payment, end a job."""
 
+PENDING_S = 75.0
+"""A payment on its way for so long ends the job before its executor gives the payment up, which may
+arrive all the same, and makes it again."""
+
 GRANT_S = 120.0
 """A grant is acted on within so long, or weighed anew from facts read again."""
 
@@ -136,7 +140,7 @@ class RebalanceLife:
 
     def _look(self, job: LiveJob) -> Steps:
         """Book what was paid, and see whether the job is to end."""
-        before = len(job.payments)
+        before, place = len(job.payments), job.from_index
         try:
             fields: dict[str, object] = {"start": job.from_index}
             found = yield Ask(NODE_READER, ReadOwnPayments, fields, BOOK_PATIENCE_S)
@@ -145,8 +149,13 @@ class RebalanceLife:
         except Refused as refusal:
             # It is ended in time all the same; what was paid is found afterwards.
             job.trouble = str(refusal)
-        moving = len(job.payments) > before or job.pending > 0
-        why = self._why_end(job, moving)
+        # The oldest one on its way is still the same as long as the place to read from stays.
+        arrived = len(job.payments) > before
+        if arrived or not job.pending:
+            job.pending_since_s = None
+        elif job.from_index != place or job.pending_since_s is None:
+            job.pending_since_s = self._context.clock.monotonic()
+        why = self._why_end(job, arrived or job.pending > 0)
         if why is None:
             return
         job.why = why
@@ -181,6 +190,9 @@ class RebalanceLife:
         if age_s < 0:
             job.of_itself = False
             return "the clock was set back to before it began"
+        since_s = job.pending_since_s
+        if since_s is not None and self._context.clock.monotonic() - since_s >= PENDING_S:
+            return f"a payment has been on its way for {PENDING_S:g} s"
         return self._executor_ends(job, moving)
 
     def _executor_ends(self, job: LiveJob, moving: bool) -> str | None:

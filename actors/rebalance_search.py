@@ -13,7 +13,7 @@ from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain.rebalance import telling, telling_debug
 from cl_revenue_ops.domain.rebalance.desk import RebalanceDesk
 from cl_revenue_ops.domain.rebalance.facts import Pair, Situation
-from cl_revenue_ops.domain.rebalance.plan import BY_HAND, NoAmountLeft
+from cl_revenue_ops.domain.rebalance.plan import BY_HAND, NoPlan
 from cl_revenue_ops.domain.rebalance.telling import Ground
 from cl_revenue_ops.runtime.actor import Context
 from messages.budget import BudgetState, ReadBudget, ReserveBudget, Verdict
@@ -118,9 +118,11 @@ class RebalanceSearch:
             return telling.cycle(ground, survey, [], [], would, channel_id)
         begun: list[dict[str, object]] = []
         refused: list[str] = []
+        free_msat = reading.budget.free_msat
         for pair in chosen:
-            job = yield from self._begin(reading, pair, origin, False)
+            job = yield from self._begin(reading, pair, origin, False, free_msat)
             if isinstance(job, LiveJob):
+                free_msat -= job.plan.reserve_msat
                 begun.append(telling.begun(ground, job.row, job.plan))
             else:
                 refused.append(job)
@@ -153,7 +155,8 @@ class RebalanceSearch:
             would = telling.would_move(ground, pair, reasons)
             self._jobs.note_would([would])
             raise Refused(f"not moved: {'; '.join(reasons)}; {would['message']}")
-        job = yield from self._begin(reading, pair, BY_HAND, order.force)
+        free_msat = reading.budget.free_msat
+        job = yield from self._begin(reading, pair, BY_HAND, order.force, free_msat)
         if not isinstance(job, LiveJob):
             raise Refused(f"not moved: {job}")
         return telling.initiated(ground, job.row, job.plan)
@@ -185,13 +188,15 @@ class RebalanceSearch:
 
     # -- beginning ----------------------------------------------------------------------------
 
-    def _begin(self, reading: Reading, pair: Pair, origin: str, force: bool) -> Steps:
+    def _begin(
+        self, reading: Reading, pair: Pair, origin: str, force: bool, free_msat: int
+    ) -> Steps:
         """Plan and reserve; returns the job, which goes on by itself, or in words why not."""
         facts = {fact.channel_id: fact for fact in reading.facts}
         source, destination = facts[pair.source_channel_id], facts[pair.channel_id]
         try:
-            job = self._jobs.plan(pair, source, destination, origin, force)
-        except NoAmountLeft as error:
+            job = self._jobs.plan(pair, source, destination, origin, force, free_msat)
+        except NoPlan as error:
             return str(error)
         try:
             why = yield from self._reserve(job, reading.money)

@@ -37,9 +37,7 @@ class RebalanceNode(HouseNode):
     ) -> None:
         self.ways = RouteTable(usual=Way((Policy(0, WAY_PPM),)))
         options = {**OPTIONS, **(settings or {})}
-        super().__init__(
-            folder, seed, sling=version, routes=self.ways, options=options, **details
-        )
+        super().__init__(folder, seed, sling=version, routes=self.ways, options=options, **details)
         self.full = [self.open(f"full-{n}", CAPACITY_SAT) for n in range(2)]
         self.empty = [
             self.open(f"empty-{n}", CAPACITY_SAT, 50_000, opener="remote") for n in range(2)
@@ -131,8 +129,7 @@ class RebalanceNode(HouseNode):
     def orphans(self) -> list[str]:
         """Tasks that sling has for channels without an open job of ours."""
         ours = {
-            scid
-            for (scid,) in self.query("SELECT scid FROM rebalance_job WHERE ended_s IS NULL")
+            scid for (scid,) in self.query("SELECT scid FROM rebalance_job WHERE ended_s IS NULL")
         }
         rows = self.call("sling-stats", {"json": True})
         return [row["scid"] for row in rows if row["scid"] not in ours]

@@ -33,9 +33,7 @@ def clean(node: RebalanceNode) -> None:
     assert money["reservations"] == []
     cost_msat = sum(row["amount_sent_msat"] - row["amount_msat"] for row in node.paid())
     assert sum(job["cost_msat"] for job in node.jobs()) == cost_msat
-    assert node.query("SELECT coalesce(sum(cost_msat), 0) FROM rebalance_payment") == [
-        (cost_msat,)
-    ]
+    assert node.query("SELECT coalesce(sum(cost_msat), 0) FROM rebalance_payment") == [(cost_msat,)]
     assert money["daily_spent_sats"] == -(-cost_msat // 1_000)
 
 
@@ -140,6 +138,7 @@ def test_nothing_moves_any_more_ends_the_job(node: RebalanceNode) -> None:
 
 
 def test_a_job_has_two_hours(node: RebalanceNode) -> None:
+    node.value(0.0)
     stuck(node)
     node.force()
     node.wait_s(2 * HOUR_S - 60)
@@ -151,6 +150,7 @@ def test_a_job_has_two_hours(node: RebalanceNode) -> None:
 
 def test_and_at_most_the_timeout_of_reservations(node: RebalanceNode) -> None:
     node.call("revenue-config", ["set", "reservation_timeout_hours", 1])
+    node.value(0.0)
     stuck(node)
     node.force()
     node.wait_s(HOUR_S + 60)
@@ -160,6 +160,7 @@ def test_and_at_most_the_timeout_of_reservations(node: RebalanceNode) -> None:
 
 def test_the_timeout_releases_nothing_while_a_payment_is_pending(node: RebalanceNode) -> None:
     assert node.sling is not None
+    node.value(0.0)
     node.sling.slow_payments(30 * HOUR_S)
     node.force()
     node.advance(node.now_s + 25 * HOUR_S, 60.0)

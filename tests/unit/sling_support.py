@@ -28,9 +28,7 @@ class Bench:
         assert node.sling is not None
         self.sling = node.sling
         self.full = [node.open(f"full-{n}", CAPACITY_SAT) for n in range(2)]
-        self.empty = [
-            node.open(f"empty-{n}", CAPACITY_SAT, 0, opener="remote") for n in range(2)
-        ]
+        self.empty = [node.open(f"empty-{n}", CAPACITY_SAT, 0, opener="remote") for n in range(2)]
         self.news: list[tuple[str, Any]] = []
         node.world.listeners.append(self)
         self.wait(5)

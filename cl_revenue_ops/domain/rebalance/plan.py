@@ -18,12 +18,13 @@ SAT = 1_000
 MAX_HOPS = 8
 OFFSETS = 499
 """An amount is made its job's own by so many satoshis at most, where it is large enough."""
-SLACK_SHARE = 20
-"""A source may be drained by 1/SLACK_SHARE of its capacity beyond what the plan takes from it."""
+SPARE_PAYMENTS = 1
+"""An executor that gives a payment up which arrives all the same makes it again: the reservation
+covers so many more than are wanted, and the source's floor lets no more be completed."""
 
 
-class NoAmountLeft(ValueError):
-    """Every amount near the one wanted belongs to another job."""
+class NoPlan(ValueError):
+    """No order can be made of a move; the message says why."""
 
 
 class Plan(NamedTuple):
@@ -38,9 +39,13 @@ class Plan(NamedTuple):
 
     @property
     def reserve_msat(self) -> int:
-        """The most that it can cost: every payment at the highest price, each rounded up."""
-        count = self.order.total_msat // self.order.payment_msat
-        return count * -(-self.order.payment_msat * self.order.max_ppm // 1_000_000)
+        """What is reserved: every payment at the highest price, and SPARE_PAYMENTS more."""
+        return self.dearest_msat + SPARE_PAYMENTS * _dearest_msat(self.order)
+
+    @property
+    def dearest_msat(self) -> int:
+        """What the wanted payments cost at the highest price, each rounded up."""
+        return self.order.total_msat // self.order.payment_msat * _dearest_msat(self.order)
 
 
 def order_of(
@@ -50,20 +55,28 @@ def order_of(
     source: ChannelFact,
     destination: ChannelFact,
     used_msat: Collection[int],
+    free_msat: int,
 ) -> JobOrder:
     """Return the order for a chosen pair, with an amount of its own a payment.
 
     `used_msat` are the amounts of jobs whose payments may still be told from this one's. The order
-    moves at most what was chosen. The source keeps what the plan leaves it, less a little for what
-    is forwarded meanwhile. Raises NoAmountLeft.
+    moves at most what was chosen, in so many payments as `free_msat` covers with the spare ones.
+    The source keeps what those leave it. Raises NoPlan.
     """
     assert source.scid is not None, "a channel without a scid is no source"
     assert destination.scid is not None, "a channel without a scid is no destination"
-    count = max(1, pair.amount_msat // pair.payment_msat)
     payment_msat = own_amount(min(pair.payment_msat, pair.amount_msat), number, used_msat)
+    each_msat = -(-payment_msat * pair.max_ppm // 1_000_000)
+    covered = free_msat // max(each_msat, 1) - SPARE_PAYMENTS
+    count = min(max(1, pair.amount_msat // pair.payment_msat), covered)
+    if count < 1:
+        raise NoPlan(
+            f"{free_msat // SAT} sats are left of the day's budget, and {-(-2 * each_msat // SAT)}"
+            " would have to be reserved for one payment, which may happen twice"
+        )
     total_msat = count * payment_msat
-    left_msat = source.local_msat - total_msat - pair.reserve_msat
-    slack_msat = source.capacity_msat // SLACK_SHARE
+    left_msat = source.local_msat - total_msat - count * each_msat
+    spare_msat = SPARE_PAYMENTS * (payment_msat + each_msat)
     return JobOrder(
         job_id=job_id,
         scid=destination.scid,
@@ -71,7 +84,7 @@ def order_of(
         payment_msat=payment_msat,
         total_msat=total_msat,
         max_ppm=pair.max_ppm,
-        keep_msat=max(left_msat - slack_msat, min(left_msat, keep_msat(source)), 0),
+        keep_msat=max(left_msat - spare_msat, min(left_msat, keep_msat(source)), 0),
         max_hops=MAX_HOPS,
     )
 
@@ -80,7 +93,7 @@ def own_amount(wanted_msat: int, number: int, used_msat: Collection[int]) -> int
     """Return the amount in whole satoshis, below the wanted one, that no other job has.
 
     An odd one, so that payments of other programs with round amounts are not taken for the job's.
-    Raises NoAmountLeft.
+    Raises NoPlan.
     """
     wanted_sat = wanted_msat // SAT
     room = min(OFFSETS, wanted_sat // 20)
@@ -90,7 +103,12 @@ def own_amount(wanted_msat: int, number: int, used_msat: Collection[int]) -> int
         amount_msat = (wanted_sat - offset) * SAT
         if amount_msat > 0 and amount_msat not in used_msat:
             return amount_msat
-    raise NoAmountLeft(f"no amount just below {wanted_sat} sats is free to tell a job by")
+    raise NoPlan(f"no amount just below {wanted_sat} sats is free to tell a job by")
+
+
+def _dearest_msat(order: JobOrder) -> int:
+    """What one payment costs at the highest price."""
+    return -(-order.payment_msat * order.max_ppm // 1_000_000)
 
 
 def pack(plan: Plan) -> str:
