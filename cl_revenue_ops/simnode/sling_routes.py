@@ -16,8 +16,15 @@ MARKET_HOPS = 4
 """The hops of any route of the market, which knows prices and not ways."""
 
 
+def asked_msat(policy: Policy, amount_msat: int) -> int:
+    """What sling leaves for a hop: rounded up in floating point, so often a msat or two more than
+    is asked (100 + 1 msat become 102)."""
+    return math.ceil(policy.base_msat + policy.ppm / 1e6 * amount_msat)
+
+
 class Quote(NamedTuple):
-    """What the cheapest way round would cost by gossip, msat, and its hops."""
+    """What the cheapest way round would cost by gossip, msat, and its hops as sling counts them:
+    the nodes on the way without us."""
 
     cost_msat: int
     hops: int
@@ -109,8 +116,8 @@ class RouteTable:
             return None
         sent_msat = amount_msat
         for policy in (incoming.remote_policy, *reversed(way.policies)):
-            sent_msat += policy.fee_msat(sent_msat)
-        return Quote(sent_msat - amount_msat, len(way.policies) + 2)
+            sent_msat += asked_msat(policy, sent_msat)
+        return Quote(sent_msat - amount_msat, len(way.policies) + 1)
 
     def attempt(
         self, outgoing: Channel, incoming: Channel, amount_msat: int, max_ppm: int, at_s: float,

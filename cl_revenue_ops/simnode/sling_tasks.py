@@ -10,7 +10,7 @@ from cl_revenue_ops.simnode.sling_book import JobBook
 from cl_revenue_ops.simnode.sling_jobs import Job, Settings
 from cl_revenue_ops.simnode.sling_routes import Routes, Try
 from cl_revenue_ops.simnode.sling_stats import Failure, Stats, Success
-from cl_revenue_ops.simnode.sling_ways import TOO_DEAR, Choice, Ways, htlcs, ppm_of
+from cl_revenue_ops.simnode.sling_ways import Choice, Pair, Ways, htlcs, ppm_of
 from cl_revenue_ops.simnode.world import World
 
 PAUSE_S = 0.02
@@ -31,7 +31,8 @@ class Total:
 class Task:
     """One worker at a job. `running` is whether its loop is there, `active` what it says.
 
-    `promised`: the payment at hand is in the once-job's total, to be given back if it fails.
+    `promised`: the payment at hand is in the once-job's total, to be given back if it fails. `way`
+    is the one it has taken or would take, closed to the job's other tasks.
     """
 
     scid: str
@@ -46,6 +47,7 @@ class Task:
     stop: bool = False
     promised: bool = False
     flight: Flight | None = None
+    way: Pair | None = None
 
     @property
     def in_once_loop(self) -> bool:
@@ -139,10 +141,11 @@ class Crew:
             self._loop(what, at_s)
 
     def _again(self, task: Task, at_s: float, pause_s: float) -> None:
-        """Come back after a short pause; nothing can have changed before the next other event, so
-        a task that tries again for ever costs one look at a time."""
+        """Come back after a short pause, or at the next event that may have changed something: so
+        a task that tries again for ever does not cost a look for each second."""
         others = [t.wake_s for t in self._running() if t is not task and t.flight is not None]
         others += [f.due_s for f in self.flights if f.task is None]
+        others.append(self.ways.changes_s(at_s))
         task.wake_s = max(at_s + pause_s, min([self._horizon_s, *others]))
 
     # -- the loop ------------------------------------------------------------------------------
@@ -176,7 +179,7 @@ class Crew:
         self._look_for_a_way(task, channel, at_s)
 
     def _rest(self, task: Task, state: str) -> None:
-        task.state, task.active, task.running = state, False, False
+        task.state, task.active, task.running, task.way = state, False, False, None
         if task.in_once_loop:
             (self._book.pull if task.job.pulls else self._book.push).discard(task.scid)
 
@@ -224,16 +227,20 @@ class Crew:
     # -- one payment ---------------------------------------------------------------------------
 
     def _look_for_a_way(self, task: Task, channel: Channel, at_s: float) -> None:
-        choice = self.ways.choose(task.scid, task.job, channel, at_s)
-        if isinstance(choice, Choice):
-            self._pay(task, choice, at_s)
-        elif choice == TOO_DEAR:
-            task.state, task.wake_s = choice, at_s + LONG_SLEEP_S
-        else:
+        others = [t for t in self.tasks.get(task.scid, {}).values() if t is not task]
+        taken = {t.way for t in others if t.way is not None}
+        choice = self.ways.choose(task.scid, task.job, channel, at_s, taken)
+        if not isinstance(choice, Choice):
             self._nothing_to_do(task, choice, at_s)
+            return
+        task.way = choice.pair
+        if ppm_of(choice.quote.cost_msat, task.job.amount_msat) > task.job.maxppm:
+            task.state, task.wake_s = "NoCheapRoute", at_s + LONG_SLEEP_S
+        else:
+            self._pay(task, choice, at_s)
 
     def _nothing_to_do(self, task: Task, state: str, at_s: float) -> None:
-        task.state = state
+        task.state, task.way = state, None
         if not task.in_once_loop:
             task.wake_s = at_s + LONG_SLEEP_S
             return
@@ -292,7 +299,7 @@ class Crew:
 
     def _wake_from_payment(self, task: Task, flight: Flight, at_s: float) -> None:
         """It came to rest, or the task has waited long enough and leaves it to itself."""
-        task.flight = None
+        task.flight = task.way = None
         if flight.due_s > at_s:
             flight.disown(at_s)
             self._fail(task, flight.choice, TIMED_OUT, at_s)

@@ -13,7 +13,8 @@ from cl_revenue_ops.simnode.world import World
 
 BAN_S = 600.0
 HOUR_S = 3_600.0
-NO_CANDIDATES, NO_ROUTES, TOO_DEAR = "NoCandidates", "NoRoutes", "NoCheapRoute"
+Pair = tuple[str, str]
+NO_CANDIDATES, NO_ROUTES = "NoCandidates", "NoRoutes"
 
 
 class Choice(NamedTuple):
@@ -23,6 +24,11 @@ class Choice(NamedTuple):
     incoming: Channel
     partner: str
     quote: Quote
+
+    @property
+    def pair(self) -> Pair:
+        """The peers that it leaves by and comes back by."""
+        return self.outgoing.peer_id, self.incoming.peer_id
 
 
 class Ways:
@@ -38,8 +44,13 @@ class Ways:
         self._tries: dict[tuple[str, str, int], int] = {}
         self._failed: dict[tuple[str, str, int], int] = {}
 
-    def choose(self, scid: str, job: Job, channel: Channel, at_s: float) -> Choice | str:
-        """The next payment of a job, or the status that says why there is none."""
+    def choose(
+        self, scid: str, job: Job, channel: Channel, at_s: float, taken: set[Pair]
+    ) -> Choice | str:
+        """The next payment of a job, or the status that says why there is none.
+
+        `taken` are the ways of the job's other tasks: each has one of its own.
+        """
         known = self._book.known(at_s).values()
         candidates = [c for c in known if self._is_candidate(c, scid, job, at_s)]
         if not candidates:
@@ -47,20 +58,26 @@ class Ways:
         ways: list[tuple[int, int, str, Choice]] = []
         for candidate in candidates:
             out, into = (candidate, channel) if job.pulls else (channel, candidate)
+            if self._closed(out, into, taken):
+                continue
             quote = self.routes.quote(out, into, job.amount_msat, at_s)
             if quote is not None and quote.hops <= job.hops(self._settings):
-                failed = self._failed.get(_pair(out, into, at_s), 0)
+                failed = self._failed.get(_hourly(out, into, at_s), 0)
                 name = candidate.scid or ""
                 ways.append((failed, quote.cost_msat, name, Choice(out, into, name, quote)))
         if not ways:
             return NO_ROUTES
         cheap = [way for way in ways if ppm_of(way[1], job.amount_msat) <= job.maxppm]
-        return min(cheap, key=lambda way: way[:3])[3] if cheap else TOO_DEAR
+        return min(cheap or ways, key=lambda way: way[:3])[3]
+
+    def _closed(self, outgoing: Channel, incoming: Channel, taken: set[Pair]) -> bool:
+        pair = (outgoing.peer_id, incoming.peer_id)
+        return pair in taken or not self._book.excepted_peers.isdisjoint(pair)
 
     def attempt(self, choice: Choice, job: Job, at_s: float) -> Try:
         """Try the payment once."""
         out, into, *_ = choice
-        pair = _pair(out, into, at_s)
+        pair = _hourly(out, into, at_s)
         self._tries[pair] = number = self._tries.get(pair, 0) + 1
         tried = self.routes.attempt(out, into, job.amount_msat, job.maxppm, at_s, number)
         if not tried.ok:
@@ -71,6 +88,11 @@ class Ways:
         """Leave a channel alone for a while."""
         self.bans[channel.scid or ""] = at_s + BAN_S
 
+    def changes_s(self, at_s: float) -> float:
+        """When the next ban ends, or the hour."""
+        ends = [end_s for end_s in self.bans.values() if end_s > at_s]
+        return min([(at_s // HOUR_S + 1) * HOUR_S, *ends])
+
     def banned(self, scid: str, at_s: float) -> bool:
         """Whether that while is not over."""
         return self.bans.get(scid, float("-inf")) > at_s
@@ -80,7 +102,7 @@ class Ways:
         if scid is None or scid == job_scid or (job.candidates and scid not in job.candidates):
             return False
         closed_to = self._book.pull if job.pulls else self._book.push
-        if scid in closed_to or channel.peer_id in self._book.excepted_peers:
+        if scid in closed_to:
             return False
         if channel.state not in USABLE or not self._world.peers[channel.peer_id].connected:
             return False
@@ -117,5 +139,5 @@ def htlcs(channel: Channel) -> int:
     return len(channel.pending_in) + len(channel.pending_out)
 
 
-def _pair(outgoing: Channel, incoming: Channel, at_s: float) -> tuple[str, str, int]:
+def _hourly(outgoing: Channel, incoming: Channel, at_s: float) -> tuple[str, str, int]:
     return outgoing.peer_id, incoming.peer_id, int(at_s // HOUR_S)

@@ -43,8 +43,8 @@ def test_a_once_job_moves_its_amount_for_an_exact_cost(ring: Ring) -> None:
         assert (row["status"], row["amount_msat"]) == ("complete", 10_000_000)
         assert row["destination"] == ring.own_id
         assert not {"label", "bolt11", "bolt12", "description"} & set(row)
-        # 1 + 10 ppm at each of the two hops.
-        assert row["amount_sent_msat"] - row["amount_msat"] == 101 + 101
+        # 1 + 10 ppm at each of the two hops, as it rounds them up.
+        assert row["amount_sent_msat"] - row["amount_msat"] == 102 + 102
     wait_for(
         lambda: ring.channel(ring.third_id)["to_us_msat"] - before == 20_000_000, "the balance"
     )
@@ -52,7 +52,7 @@ def test_a_once_job_moves_its_amount_for_an_exact_cost(ring: Ring) -> None:
     success = told["successes_in_time_window"]
     assert success["total_rebalances"] >= 2
     assert success["top_5_channel_partners"][0]["scid"] == ring.source
-    assert (success["feeppm_min"], success["most_common_hop_count"]) == (21, 3)
+    assert (success["feeppm_min"], success["most_common_hop_count"]) == (21, 2)
 
 
 def test_what_is_done_stays_in_the_overview_until_it_is_deleted(ring: Ring) -> None:
@@ -108,8 +108,9 @@ def test_what_it_takes_though_it_may_surprise(ring: Ring) -> None:
         ("sling-jobsettings", ["1x1x1", "2x1x1"]), ("sling-stats", {"json": "true"}),
         ("sling-stats", ["1x1x1", "true"]), ("sling-stats", {"scid": 1}),
         ("sling-stats", ["1x1x1", True, True]), ("sling-go", {}), ("sling-go", ["1x1x1"]),
-        ("sling-except-chan", {}), ("sling-except-chan", ["add"]), ("sling-except-peer", ["list", 1]),
-        ("sling-except-peer", ["add", "02ab"]), ("sling-except-chan", ["remove", "1x1x1"]),
+        ("sling-except-chan", {}), ("sling-except-chan", ["add"]),
+        ("sling-except-peer", ["list", 1]), ("sling-except-peer", ["add", "02ab"]),
+        ("sling-except-chan", ["remove", "1x1x1"]),
     ],
 )  # fmt: skip
 def test_other_calls_that_do_not_fit(ring: Ring, method: str, params: Any) -> None:
@@ -146,11 +147,6 @@ def test_a_ceiling_below_every_way_lets_it_sleep(ring: Ring) -> None:
     assert ring.payments(baseline) == []
 
 
-def test_a_way_with_more_hops_than_allowed_is_none(ring: Ring) -> None:
-    ring.call("sling-once", ring.order(maxhops=2))
-    ring.wait_status("NoRoutes")
-
-
 def test_our_price_at_the_candidate_counts_with_its_base(ring: Ring) -> None:
     ring.call("sling-once", ring.order(outppm=10))
     ring.wait_status("NoCandidates")
@@ -183,7 +179,7 @@ def test_a_job_lasts_and_starts_only_when_told(ring: Ring) -> None:
     assert error_of(ring, "sling-once", ring.order()).code == SLING_ERROR
     started = ring.call("sling-go", {"scid": ring.target})
     assert started == {"tasks_started": 2, "tasks_failed_start:": 0}
-    wait_for(lambda: ring.statuses() == ["NoCheapRoute"] * 2, "both tasks")
+    wait_for(lambda: ring.statuses() == ["NoCheapRoute", "NoRoutes"], "both tasks")
     assert ring.call("sling-go")["tasks_started"] == 0
     assert ring.call("sling-stop", {"scid": ring.target}) == {"stopped_count": 2}
     assert ring.statuses() == ["Stopped"] * 2
@@ -220,11 +216,11 @@ def test_our_own_channels_cannot_be_excepted(ring: Ring) -> None:
     assert ring.call("sling-except-chan", {"command": "list"}) == []
 
 
-def test_an_excepted_peer_is_no_candidate(ring: Ring) -> None:
+def test_no_way_leads_over_an_excepted_peer(ring: Ring) -> None:
     assert ring.call("sling-except-peer", ["add", ring.second_id]) == {"result": "success"}
     assert ring.call("sling-except-peer", ["list"]) == [ring.second_id]
     ring.call("sling-once", ring.order())
-    wait_for(lambda: ring.statuses() in (["NoCandidates"], ["NoRoutes"]), "no way")
+    ring.wait_status("NoRoutes")
     ring.call("sling-except-peer", {"command": "remove", "id": ring.second_id})
     assert error_of(ring, "sling-except-peer", ["add", ring.own_id]).code == SLING_ERROR
 
@@ -232,8 +228,8 @@ def test_an_excepted_peer_is_no_candidate(ring: Ring) -> None:
 def test_a_restart_keeps_jobs_and_loses_once_jobs(ring: Ring) -> None:
     ring.call("sling-job", ring.job(scid=ring.source, candidates=[ring.target]))
     ring.call("sling-go")
-    ring.call("sling-once", ring.order(maxppm=20))
-    ring.wait_status("NoCheapRoute")
+    ring.call("sling-once", ring.order(candidates=["1x1x1"]))
+    ring.wait_status("NoCandidates")
     ring.stop_sling()
     assert error_of(ring, "sling-version", {}).code == GONE
     ring.start_sling()

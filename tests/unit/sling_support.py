@@ -17,6 +17,11 @@ CAPACITY_SAT = 1_000_000
 Row = dict[str, Any]
 
 
+def slow_way(seconds: float, ppm: int = 500) -> Way:
+    """A way of one hop that takes so long."""
+    return Way((Policy(1, ppm),), seconds=seconds)
+
+
 class Bench:
     """`full` channels hold our sats, `empty` ones none; all peers can reach each other.
 
@@ -32,6 +37,7 @@ class Bench:
         self.news: list[tuple[str, Any]] = []
         node.world.listeners.append(self)
         self.wait(5)
+        self.begun_s = node.clock.now()
 
     def told(self, topic: str) -> list[Any]:
         """The payloads of a topic, in order."""
@@ -74,12 +80,17 @@ class Bench:
 
     def job(self, **changes: Any) -> Row:
         """The same for sling-job."""
-        return self.order(onceamount=..., target=0.5, **changes)
+        return self.order(**{"onceamount": ..., "target": 0.5, **changes})
+
+    def clear(self) -> None:
+        """Leave no job and no task at the target."""
+        self.node.call("sling-deletejob", {"job": self.target})
 
     def payments(self, status: str | None = None) -> list[Row]:
         """The node's payments to itself."""
         rows: list[Row] = self.node.call("listsendpays")["payments"]
-        return [row for row in rows if status in (None, row["status"])]
+        ours = [row for row in rows if row["destination"] == self.node.world.id]
+        return [row for row in ours if status in (None, row["status"])]
 
     def moved_sat(self) -> int:
         """What has come through, by the node's own list."""

@@ -192,9 +192,7 @@ def test_a_part_without_the_time_of_its_end_has_that_of_its_beginning(desk: Desk
     ],
     ids=str,
 )
-def test_a_completed_one_that_cannot_be_read_is_counted(
-    desk: Desk, change: dict[str, object]
-) -> None:
+def test_a_completed_one_that_cannot_be_read_is_counted(desk: Desk, change: dict[str, Any]) -> None:
     assert desk.own(1, page(row(1, **change), row(2))).completed == (paid(),)
     assert desk.left_out.counts() == {"listsendpays": 1}
 

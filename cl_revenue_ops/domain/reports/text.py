@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from cl_revenue_ops.domain.reports import money
+from cl_revenue_ops.domain.reports import money, rebalances
 from cl_revenue_ops.domain.reports.tables import (
     Column,
     bar,
@@ -347,6 +347,7 @@ _RENDERERS: Mapping[str, Callable[[Row], Lines]] = {
     "summary": _summary,
     "costs": _costs,
     "reconcile": _reconcile,
+    "rebalances": rebalances.as_text,
     "channel": _channel,
     "peer": _of_peer,
 }
