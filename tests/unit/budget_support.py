@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,9 @@ class Lines:
 class Desk:
     """One budget; `revenue_msat` is that of each day, None while it is not known."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lease: Callable[[], RevocableLease] = RevocableLease) -> None:
         self.folder = folder
+        self._make_lease = lease
         self.clock = SetClock(START_S)
         self.log = Lines()
         self.revenue_msat: int | None = 0
@@ -55,7 +57,6 @@ class Desk:
             default_config(), daily_budget_sats=1, min_wallet_reserve=0,
             enable_proportional_budget=False,
         )  # fmt: skip
-        self.lease = RevocableLease()
         self.base: Database
         self.book: BudgetLedger
         self._open()
@@ -67,7 +68,7 @@ class Desk:
 
     def reborn(self) -> None:
         """A new incarnation on the open file."""
-        self.lease = RevocableLease()
+        self.lease = self._make_lease()
         self.store = SqliteBudgetStore(self.base, self.lease)
         self.ledger = SqliteLedgerStore(self.base, self.lease)
         self.book = BudgetLedger(self.clock, self.log, self.store, self.ledger, self._revenue)
