@@ -177,6 +177,7 @@ def test_never_over_the_budget_whatever_happens(seed: int) -> None:
         node.plugins.set_present("sling", True)
         assert node.sling is not None
         node.sling.free()
+        node.life.dies_when = lambda: False
         node.call("revenue-config", ["set", "paused", True])
         node.wait_s(6_000)
         settled(node)
