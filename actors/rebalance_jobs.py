@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.dialogue import Dialogue
+from actors.rebalance_score import NAMES, RebalanceScore
 from cl_revenue_ops.domain.jsontext import dumps, loads
 from cl_revenue_ops.domain.rebalance import plan as plans
 from cl_revenue_ops.domain.rebalance.desk import RebalanceDesk
@@ -84,10 +85,17 @@ class RebalanceJobs:
     """Open jobs by number, and those that ended lately; every method that stores raises PortError
     and has then changed nothing."""
 
-    def __init__(self, context: Context, store: RebalanceStore, desk: RebalanceDesk) -> None:
+    def __init__(
+        self,
+        context: Context,
+        store: RebalanceStore,
+        desk: RebalanceDesk,
+        score: RebalanceScore,
+    ) -> None:
         self._context = context
         self._store = store
         self._desk = desk
+        self._score = score
         self._open: dict[int, LiveJob] = {}
         self._ended: dict[int, JobRow] = {}
         self._next_number = 1
@@ -124,12 +132,18 @@ class RebalanceJobs:
             job.payments = {p[:2]: p for p in self._store.payments_of(row.number)}
             self._open[row.number] = job
         self._learned = dict(memory.learned)
-        return [name for name, text in memory.learned.items() if not self._understand(name, text)]
+        lost = [name for name, text in memory.learned.items() if not self._understand(name, text)]
+        for job in self:
+            if job.row.state != PLANNED:
+                self._score.open(job.row, job.plan)
+        return lost
 
     def _understand(self, name: str, text: str) -> bool:
         try:
             if name == WOULD:
                 self.would = list(loads(text))
+            elif name in NAMES:
+                self._score.read(name, text)
             else:
                 self._desk.read(name, text)
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -162,6 +176,10 @@ class RebalanceJobs:
         """The newest jobs, the newest first, open ones among them."""
         rows = {**self._ended, **{job.row.number: job.row for job in self}}
         return [rows[number] for number in sorted(rows, reverse=True)[:count]]
+
+    def since(self, begun_s: float) -> tuple[JobRow, ...]:
+        """The newest jobs begun since a time, the newest first, from the disk."""
+        return self._store.jobs_since(begun_s, REMEMBERED)
 
     def late_candidates(self) -> dict[int, JobRow]:
         """The jobs that ended lately and had started, by the amount of their payments."""
@@ -223,6 +241,8 @@ class RebalanceJobs:
             row = row._replace(baseline=baseline)
         self._store.save([row], {}, {})
         job.row = row
+        if state == STARTING:
+            self._score.open(row, job.plan)
         self.changed()
 
     def take(self, job: LiveJob, payments: Sequence[SelfPayment]) -> None:
@@ -231,6 +251,7 @@ class RebalanceJobs:
         row = _summed(job.row, list(known.values()))
         self._store.save([row], {}, {job.job_id: payments})
         job.row, job.payments = row, known
+        self._score.open(row, job.plan)
         self.changed()
 
     def unknown_of(self, row: JobRow, payments: Sequence[SelfPayment]) -> tuple[SelfPayment, ...]:
@@ -242,20 +263,33 @@ class RebalanceJobs:
         """Store payments of a job that has ended, none of them known."""
         known = self._store.payments_of(row.number)
         row = _summed(row, [*known, *payments])
-        self._store.save([row], {}, {f"r{row.number}": payments})
+        self._score.open(row, plans.unpack(row.plan))
+        self._keep([row], {f"r{row.number}": payments})
         self._ended[row.number] = row
         self.changed()
 
     def end(self, job: LiveJob, outcome: str) -> None:
         """Store the end, and with it whatever the desk has learned of it."""
         row = job.row._replace(state=ENDED, ended_s=self._context.clock.now(), outcome=outcome)
-        packed = dict(self._desk.pack())
-        news = {name: text for name, text in packed.items() if self._learned.get(name) != text}
-        self._store.save([row], news, {})
-        self._learned.update(packed)
+        if not row.moved_msat:
+            self._score.drop(job.job_id)
+        self._keep([row], {})
         self._ended[row.number] = row
         del self._open[row.number]
         self.changed()
+
+    def keep_score(self) -> None:
+        """Store the score as it stands."""
+        self._keep([], {})
+
+    def _keep(self, rows: Sequence[JobRow], payments: Mapping[str, Sequence[SelfPayment]]) -> None:
+        """Store rows, and with them whatever desk and scoreboard have learned."""
+        packed = {**self._desk.pack(), **self._score.pack()}
+        news = {name: text for name, text in packed.items() if self._learned.get(name) != text}
+        if rows or news:
+            self._store.save(rows, news, payments)
+        self._learned.update(packed)
+        self._score.stored()
 
     def note_would(self, moves: Sequence[dict[str, object]]) -> None:
         """Store moves that would be made, were it not for a closed gate; the newest are kept."""

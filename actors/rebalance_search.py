@@ -8,6 +8,7 @@ from typing import NamedTuple
 from actors.dialogue import Ask, Refused, Steps
 from actors.rebalance_jobs import LiveJob, RebalanceJobs
 from actors.rebalance_life import ACCOUNTANT, BOOK_PATIENCE_S, NODE_READER, RebalanceLife
+from actors.rebalance_score import RebalanceScore
 from actors.rebalance_sight import RebalanceSight
 from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain.rebalance import telling, telling_debug
@@ -39,7 +40,7 @@ class Reading(NamedTuple):
 
 class RebalanceSearch:
     """Asks who knows, lets the desk choose, and begins what it chose; `closed` says why nothing
-    may be moved now, `resting` why the search itself moves nothing for a while."""
+    may be moved now."""
 
     def __init__(
         self,
@@ -48,8 +49,8 @@ class RebalanceSearch:
         sight: RebalanceSight,
         desk: RebalanceDesk,
         life: RebalanceLife,
+        score: RebalanceScore,
         closed: Callable[[], str | None],
-        resting: Callable[[], str | None],
         config: Callable[[], Config],
     ) -> None:
         self._context = context
@@ -57,8 +58,8 @@ class RebalanceSearch:
         self._sight = sight
         self._desk = desk
         self._life = life
+        self._score = score
         self._closed = closed
-        self._resting = resting
         self._config = config
 
     # -- reading ------------------------------------------------------------------------------
@@ -69,6 +70,7 @@ class RebalanceSearch:
         budget = yield Ask(ACCOUNTANT, ReadBudget, {}, BOOK_PATIENCE_S)
         yield from self._sight.look_again()
         self._desk.know(facts)
+        self._score.seen(money.at_s, facts)
         return Reading(money, facts, budget)
 
     def situation(self, reading: Reading, job: LiveJob | None = None) -> Situation:
@@ -87,7 +89,7 @@ class RebalanceSearch:
         liquid_msat = money.liquid_msat
         found = [self._closed(), self._sight.executor_trouble(), budget.trouble]
         if not by_hand:
-            found.append(self._resting())
+            found.append(self._score.suspended())
         if liquid_msat is None:
             found.append(f"what the node holds is not known: {money.trouble}")
         elif liquid_msat < budget.wallet_reserve_msat:

@@ -11,11 +11,15 @@ from actors.dialogue import Dialogue, Refused, Steps
 from actors.rebalance_care import RebalanceCare
 from actors.rebalance_jobs import RebalanceJobs
 from actors.rebalance_life import RebalanceLife
+from actors.rebalance_score import RebalanceScore
 from actors.rebalance_search import Invalid, RebalanceSearch
 from actors.rebalance_sight import PATIENCE_S, RebalanceSight
 from cl_revenue_ops.config import Config
 from cl_revenue_ops.domain.rebalance import plan, telling
 from cl_revenue_ops.domain.rebalance.desk import RebalanceDesk
+from cl_revenue_ops.domain.rebalance.score import DAY_S
+from cl_revenue_ops.domain.reports import rebalances as reports
+from cl_revenue_ops.domain.reports import text
 from cl_revenue_ops.gate import WriteGate
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import PortError, RebalanceStore
@@ -32,6 +36,7 @@ from messages.rebalance import (
     PaymentSeen,
     RebalanceByHand,
     RebalanceNow,
+    RebalanceReport,
     RebalanceTick,
     StockCurves,
 )
@@ -64,13 +69,14 @@ class Rebalancer(HouseActor):
         self._gate = gate
         desk = RebalanceDesk()
         self._sight = RebalanceSight(context.clock)
-        self._jobs = RebalanceJobs(context, store, desk)
+        self._score = RebalanceScore(context.clock, self._sight)
+        self._jobs = RebalanceJobs(context, store, desk, self._score)
         self._jobs.changed = self._show
         self._life = RebalanceLife(
             context, self._jobs, self._sight, desk, self._closed, lambda: self.config
         )
         self._search = RebalanceSearch(
-            context, self._jobs, self._sight, desk, self._life, self._closed, self._resting,
+            context, self._jobs, self._sight, desk, self._life, self._score, self._closed,
             lambda: self.config,
         )  # fmt: skip
         self._care = RebalanceCare(self._jobs)
@@ -117,10 +123,6 @@ class Rebalancer(HouseActor):
             return f"suspended: {self.suspended}"
         return self._gate.closed_because()
 
-    def _resting(self) -> str | None:
-        """Why the search moves nothing for a while."""
-        return None
-
     # -- what is heard ------------------------------------------------------------------------
 
     @handles(ChannelSnapshot)
@@ -151,6 +153,7 @@ class Rebalancer(HouseActor):
     def _tick(self, message: RebalanceTick) -> None:
         self.context.after(float(self.config.rebalance_interval), RebalanceTick())
         self._put(Work(self._late))
+        self._put(Work(self._keep_score))
         self._put(Work(lambda: self._cycle(None, plan.BY_SEARCH)))
 
     @handles(JobsTick)
@@ -233,6 +236,14 @@ class Rebalancer(HouseActor):
     def _late(self) -> Steps:
         yield from self._care.look_for_late()
 
+    def _keep_score(self) -> Steps:
+        was = self._score.suspended()
+        yield from self._score.catch_up()
+        self._jobs.keep_score()
+        why = self._score.suspended()
+        if why is not None and was is None:
+            self.context.log.warn(why)
+
     # -- commands -----------------------------------------------------------------------------
 
     @handles(RebalanceNow)
@@ -252,6 +263,19 @@ class Rebalancer(HouseActor):
     def _clear(self, message: ClearReservations) -> None:
         self._put(Work(self._care.clear, message))
         self._look_soon()
+
+    @handles(RebalanceReport)
+    def _report(self, message: RebalanceReport) -> None:
+        self._put(Work(lambda: self._make_report(message), message))
+
+    def _make_report(self, message: RebalanceReport) -> Steps:
+        """The scoreboard, with every forward until now."""
+        yield from self._keep_score()
+        days, now_s = message.window_days, self.now()
+        rows = self._jobs.since(0.0 if days is None else now_s - days * DAY_S)
+        jobs = telling.reported(rows, self._score.scores())
+        told = reports.rebalances(jobs, days, now_s, self._score.health)
+        return text.answer("rebalances", told) if message.text else told
 
     # -- reporting ----------------------------------------------------------------------------
 
@@ -274,6 +298,7 @@ class Rebalancer(HouseActor):
                 "would": self._jobs.would,
                 "last_search_at": None if self._searched_s is None else int(self._searched_s),
                 "last_search": None if self._last is None else self._last.get("message"),
+                "suspended": self._score.suspended(),
                 "trouble": self._trouble,
             }
         )

@@ -90,7 +90,7 @@ def hive_status(desk: FrontDesk) -> dict[str, object]:
 
 def _rebalancing(notice: Mapping[str, Any]) -> dict[str, object]:
     """How the search goes, and what would have been moved where nothing may be."""
-    names = ("last_search_at", "last_search", "trouble", "would")
+    names = ("last_search_at", "last_search", "suspended", "trouble", "would")
     return {name: notice.get(name) for name in names}
 
 

@@ -162,7 +162,7 @@ COMMANDS: tuple[RpcCommand, ...] = (
     ),
     RpcCommand(
         "revenue-report",
-        "Reports: summary, peer, channel, costs, policies, hive, reconcile, shadow.",
+        "Reports: summary, peer, channel, costs, policies, hive, reconcile, rebalances, shadow.",
         reports.run,
         reports.PARAMS,
         reports.MORE,

@@ -110,7 +110,7 @@ def promised_msat(node: RebalanceNode, at_s: float) -> int:
     ((promised,),) = node.query(
         "SELECT coalesce(sum(reserved_msat), 0) FROM budget_reservation WHERE ended_s IS NULL"
     )
-    paid = sum(
+    paid: int = sum(
         row["amount_sent_msat"] - row["amount_msat"]
         for row in node.paid()
         if row["amount_msat"] not in live and row["completed_at"] > at_s - DAY_S
@@ -119,7 +119,7 @@ def promised_msat(node: RebalanceNode, at_s: float) -> int:
 
 
 def overspent(node: RebalanceNode) -> list[str]:
-    """Open jobs whose payments cost more than is promised to them."""
+    """Jobs whose payments cost more than is promised to them."""
     return [
         job_id
         for job_id, amount, promised in node.query(

@@ -257,3 +257,36 @@ def test_what_was_learned_outlives_a_restart(node: RebalanceNode) -> None:
     assert before
     node.restart()
     assert node.call("revenue-rebalance-debug")["breakers"] == before
+
+
+def test_the_report_tells_what_each_job_promised_and_brought(node: RebalanceNode) -> None:
+    node.value(0.0)
+    node.force(300_000, 60)
+    node.wait_s(60)
+    job = node.job()
+    node.world.circular_payment(node.full[0], node.empty[1], 400_000_000, 0)
+    sent = (320_000_000, 320_640_000)
+    node.world.forward(node.full[0], node.empty[0], *sent, node.now_s)
+    node.wait_s(60)
+    report = node.call("revenue-report", ["rebalances"])
+    (row,) = report["rebalances"]
+    assert (row["job_id"], row["from"], row["to"]) == ("r1", node.source, node.target)
+    assert (row["moved_sats"], row["cost_sats"]) == (job["moved_sats"], job["cost_msat"] // 1_000)
+    # 50,000 sats lay there before, less what is not ours to spend; the rest was sold of the refill.
+    assert 270_000 <= row["sold_sats"] <= row["moved_sats"]
+    assert row["earned_sats"] == pytest.approx(640 * row["sold_sats"] / 320_000, abs=1)
+    assert row["realised_sats"] > 0
+    assert report["totals"]["count"] == 1
+    before = report["totals"]
+    node.restart()
+    node.value(0.0)
+    assert node.call("revenue-report", ["rebalances"])["totals"] == before
+    lines = node.call("revenue-report", ["rebalances", "format=text"])
+    assert "Rebalances of all times" in str(lines)
+    assert node.call("revenue-report", ["rebalances", 1])["totals"] == before
+
+
+def test_what_was_never_begun_is_in_no_report(node: RebalanceNode) -> None:
+    node.plugins.set_present("sling", False)
+    node.by_hand()
+    assert node.call("revenue-report", ["rebalances"])["rebalances"] == []

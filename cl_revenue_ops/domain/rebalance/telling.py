@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.rebalance.facts import Pair, Survey
-from cl_revenue_ops.domain.rebalance.plan import BY_HAND, Plan
+from cl_revenue_ops.domain.rebalance.plan import BY_HAND, Plan, unpack
+from cl_revenue_ops.domain.rebalance.score import Scored
+from cl_revenue_ops.domain.reports.rebalances import ReportedJob
 from cl_revenue_ops.ports import ENDED, PLANNED, JobRow
 from messages.budget import BudgetState
 from messages.channels import ChannelFact
@@ -242,6 +244,28 @@ def status_of(row: JobRow, plan: Plan) -> str:
     if row.moved_msat:
         return "partial"
     return "timeout" if (row.outcome or "").startswith(TIME_UP) else "failed"
+
+
+def reported(rows: Sequence[JobRow], scores: Mapping[str, Scored]) -> list[ReportedJob]:
+    """The jobs of a report: all that were begun."""
+    found = []
+    for row in rows:
+        if row.state == PLANNED or (row.outcome or "").startswith(CALLED_OFF):
+            continue
+        order = unpack(row.plan).order
+        found.append(
+            ReportedJob(
+                job_id=order.job_id,
+                begun_s=row.begun_s,
+                source=order.candidates[0],
+                into=order.scid,
+                outcome=row.outcome,
+                moved_msat=row.moved_msat,
+                cost_msat=row.cost_msat,
+                scored=scores.get(order.job_id),
+            )
+        )
+    return found
 
 
 # -- reservations ------------------------------------------------------------------------------
