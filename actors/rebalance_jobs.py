@@ -261,8 +261,8 @@ class RebalanceJobs:
 
     def take_late(self, row: JobRow, payments: Sequence[SelfPayment]) -> None:
         """Store payments of a job that has ended, none of them known."""
-        known = self._store.payments_of(row.number)
-        row = _summed(row, [*known, *payments])
+        earlier = self._store.payments_of(row.number)
+        row = _summed(row, [*earlier, *payments])
         self._score.open(row, plans.unpack(row.plan))
         self._keep([row], {f"r{row.number}": payments})
         self._ended[row.number] = row
