@@ -101,11 +101,13 @@ class RebalanceLife:
         """Start a job that has its reservation, if it is still to be started."""
         job.why = "the node does not tell its newest payment"
         baseline = yield Ask(NODE_READER, ReadPaymentIndex, {}, BOOK_PATIENCE_S)
-        late = self._age_s(job) > GRANT_S
         job.why = "it could not be weighed again"
+        begun_s = self._context.clock.monotonic()
+        late = begun_s - job.granted_s > GRANT_S
         why = yield from weigh(job, late)
-        if why is None and self._age_s(job) > GRANT_S:
-            why = f"more than {GRANT_S:.0f} s have passed since its budget was granted"
+        since_s = begun_s if late else job.granted_s
+        if why is None and self._context.clock.monotonic() - since_s > GRANT_S:
+            why = f"it took more than {GRANT_S:.0f} s to weigh it again"
         why = self._closed() or why
         if why is not None:
             yield from self.give_up(job, why)
@@ -132,9 +134,6 @@ class RebalanceLife:
         fields: dict[str, object] = {"job_id": job.job_id, "proof": NEVER_STARTED}
         yield Ask(ACCOUNTANT, ReleaseBudget, fields, BOOK_PATIENCE_S)
         self._jobs.end(job, f"not begun: {why}")
-
-    def _age_s(self, job: LiveJob) -> float:
-        return self._context.clock.monotonic() - job.granted_s
 
     # -- while it runs ------------------------------------------------------------------------
 
