@@ -134,6 +134,20 @@ def test_nothing_moves_any_more_ends_the_job(node: RebalanceNode) -> None:
     clean(node)
 
 
+def test_a_start_ends_what_may_be_running_first_thing(node: RebalanceNode) -> None:
+    node.value(0.0)
+    stuck(node)
+    node.force()
+    node.wait_s(15)
+    assert node.states() == {"r1": "running"}
+    node.restart()
+    assert node.states() == {"r1": "ending"}
+    node.wait_s(20)
+    assert (node.job()["outcome"], node.job()["status"]) == ("the plugin was restarted", "failed")
+    assert node.call("revenue-rebalance-debug")["breakers"] == [], "it was nobody's failure"
+    clean(node)
+
+
 # -- time --------------------------------------------------------------------------------------
 
 

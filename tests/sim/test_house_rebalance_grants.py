@@ -91,7 +91,7 @@ def test_a_grant_acted_on_late_is_weighed_by_what_is_read_anew(node: RebalanceNo
     clock = node.life.runtime.clock
 
     def late() -> None:
-        clock.set(clock.now() + GRANT_S + 1.0)  # type: ignore[union-attr]
+        clock.set(clock.now() + GRANT_S + 1.0)
 
     with just_before(node, "wait", late) as asked:
         node.by_hand()
@@ -141,6 +141,17 @@ def test_a_reservation_of_nobody_is_released_on_demand(node: RebalanceNode) -> N
     )
     assert cleared["kept"] == []
     assert cleared["budget_available"] == 5_000
+    assert node.budget()["reservations"] == []
+
+
+def test_a_reservation_of_nobody_is_released_at_the_next_start(node: RebalanceNode) -> None:
+    post, clock = node.life.house.core.post, node.life.runtime.clock
+    forgotten: Command = ReserveBudget(
+        "x1", "gateway", clock.monotonic() + 60, "r99", "rebalancer", 33_000, 10**12, clock.now()
+    )
+    post.tell("accountant", forgotten)
+    node.settle()
+    node.restart()
     assert node.budget()["reservations"] == []
 
 

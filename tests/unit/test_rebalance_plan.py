@@ -10,6 +10,7 @@ from cl_revenue_ops.domain.rebalance import plan as plans
 from cl_revenue_ops.domain.rebalance.facts import Pair
 from cl_revenue_ops.domain.rebalance.plan import BY_HAND, NoPlan, Plan, order_of, own_amount
 from messages.channels import ChannelFact
+from messages.rebalance import JobOrder
 
 SAT = 1_000
 MUCH_MSAT = 10**12
@@ -30,7 +31,7 @@ def pair(amount_sat: int = 400_000, payment_sat: int = 100_000, max_ppm: int = 5
     )  # fmt: skip
 
 
-def order(chosen: Pair, free_msat: int = MUCH_MSAT, used: tuple[int, ...] = ()) -> plans.JobOrder:
+def order(chosen: Pair, free_msat: int = MUCH_MSAT, used: tuple[int, ...] = ()) -> JobOrder:
     return order_of(chosen, "r7", 7, fact("1"), fact("2"), used, free_msat)
 
 
