@@ -203,9 +203,8 @@ class RebalanceSearch:
         try:
             why = yield from self._reserve(job, reading.money)
         except Refused as refusal:
-            # Perhaps it was granted all the same: it is released before the job is let go.
+            # Perhaps it was granted all the same: the next look releases it and lets the job go.
             job.why = f"its budget could not be reserved: {refusal}"
-            job.dialogue.begin(self._life.guarded(job, self._life.give_up(job, job.why)))
             return job.why
         finally:
             job.reserving = False

@@ -33,14 +33,15 @@ class RebalanceNode(HouseNode):
         seed: int = SEED,
         version: str = sling.NEWEST,
         settings: dict[str, str] | None = None,
+        pairs: int = 2,
         **details: Any,
     ) -> None:
         self.ways = RouteTable(usual=Way((Policy(0, WAY_PPM),)))
         options = {**OPTIONS, **(settings or {})}
         super().__init__(folder, seed, sling=version, routes=self.ways, options=options, **details)
-        self.full = [self.open(f"full-{n}", CAPACITY_SAT) for n in range(2)]
+        self.full = [self.open(f"full-{n}", CAPACITY_SAT) for n in range(pairs)]
         self.empty = [
-            self.open(f"empty-{n}", CAPACITY_SAT, 50_000, opener="remote") for n in range(2)
+            self.open(f"empty-{n}", CAPACITY_SAT, 50_000, opener="remote") for n in range(pairs)
         ]
         for peer in self.world.peers.values():
             # Long enough ago to count as settled.

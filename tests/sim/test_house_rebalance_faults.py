@@ -233,7 +233,8 @@ def test_safe_mode_ends_what_runs_and_begins_nothing(node: RebalanceNode) -> Non
     node.force()
     node.wait_s(15)
     node.life.house.core.post.tell("rebalancer", Suspend("a test"))
-    node.wait_s(30)
+    node.settle()
+    assert node.states() == {"r1": "ended"}
     assert node.job()["outcome"] == "nothing may be moved any more: suspended: a test"
     assert "suspended: a test" in node.call("revenue-rebalance")["message"]
     clean(node)

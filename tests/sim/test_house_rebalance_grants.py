@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -10,10 +11,10 @@ import pytest
 
 from cl_revenue_ops.domain.rebalance import health, score
 from cl_revenue_ops.domain.rebalance.health import Health
-from messages.base import Command
-from messages.budget import ReserveBudget
+from messages.base import Answer, Command, Message
+from messages.budget import ReserveBudget, Verdict
 from messages.policies import PeerPolicy, PolicySnapshot
-from messages.rebalance import StockCurves
+from messages.rebalance import StartOutcome, StockCurves
 from tests.sim.rebalance_support import RebalanceNode, rebalance_node
 
 GRANT_S = 120.0
@@ -105,24 +106,79 @@ def test_one_acted_on_in_time_needs_no_reading(node: RebalanceNode) -> None:
     assert "listpeerchannels" not in asked[: asked.index("sling-once")]
 
 
-def test_the_answer_of_a_reservation_that_is_lost_releases_it(node: RebalanceNode) -> None:
+@contextmanager
+def answers_lost(node: RebalanceNode, kind: type) -> Iterator[None]:
+    """Answers of this kind to the Rebalancer go into the void."""
     post = node.life.house.core.post
     tell = post.tell
 
-    def lose(address: str, message: object) -> None:
-        """The Accountant answers into the void."""
-        if address == "rebalancer" and type(message).__name__ == "Answer":
-            result = getattr(message, "result", None)
-            if type(result).__name__ == "Verdict":
-                return
-        tell(address, message)  # type: ignore[arg-type]
+    def lose(address: str, message: Message) -> None:
+        lost = isinstance(message, Answer) and isinstance(message.result, kind)
+        if address != "rebalancer" or not lost:
+            tell(address, message)
 
     post.tell = lose  # type: ignore[method-assign]
-    assert "busy" in node.by_hand()["error"]
-    assert node.states() == {"r1": "planned"}
-    post.tell = tell  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        post.tell = tell  # type: ignore[method-assign]
+
+
+def test_the_answer_of_a_start_that_is_lost_counts_as_started(node: RebalanceNode) -> None:
+    node.value(0.0)
+    with answers_lost(node, StartOutcome):
+        node.force()
+        assert node.states() == {"r1": "starting"}
+        node.wait_s(30)
+        assert len(node.budget()["reservations"]) == 1
+    node.wait_s(90)
+    assert node.job()["status"] == "success"
+    assert node.budget()["reservations"] == []
+    assert node.query("SELECT proof FROM budget_reservation") == [
+        ("stopped, and no payment of its own pending",)
+    ]
+
+
+def test_a_start_that_got_lost_on_the_way_is_no_failure_of_the_route(
+    node: RebalanceNode,
+) -> None:
+    node.value(0.0)
+    whole = node.answer
+
+    def swallow(request: bytes, before_send: Callable[[], None] | None) -> bytearray | None:
+        """sling-once is sent, and nobody ever sees it."""
+        if json.loads(request)["method"] != "sling-once" or before_send is None:
+            return whole(request, before_send)
+        before_send()
+        return None
+
+    node.answer = swallow  # type: ignore[method-assign]
+    node.force()
+    node.answer = whole  # type: ignore[method-assign]
+    node.wait_s(120)
+    assert node.states() == {"r1": "ended"}
+    assert node.job()["outcome"].startswith("nothing moves any more")
+    assert node.call("revenue-rebalance-debug")["breakers"] == []
+    assert node.budget()["reservations"] == []
+
+
+def test_the_answer_of_a_reservation_that_is_lost_releases_it(node: RebalanceNode) -> None:
+    with answers_lost(node, Verdict):
+        assert "busy" in node.by_hand()["error"]
+        assert node.states() == {"r1": "planned"}
     node.wait_s(60)
     assert "its budget could not be reserved: no answer in time" in called_off(node)
+
+
+def test_an_order_that_its_caller_gave_up_is_not_carried_out(node: RebalanceNode) -> None:
+    with answers_lost(node, tuple):
+        for _ in range(2):
+            assert "busy" in node.call("revenue-rebalance-debug")["error"]
+        assert "busy" in node.by_hand()["error"]
+        node.wait_s(80)
+    node.wait_s(60)
+    assert node.states() == {}
+    assert node.by_hand()["status"] == "initiated"
 
 
 def test_a_reservation_of_nobody_is_released_on_demand(node: RebalanceNode) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cl_revenue_ops.domain.rebalance.score import Scoreboard
 from cl_revenue_ops.simnode.errors import SimRpcError
 from tests.sim.rebalance_support import RebalanceNode, rebalance_node
 
@@ -61,6 +62,23 @@ def test_while_it_runs_it_is_shown_and_its_budget_is_reserved(node: RebalanceNod
     assert node.status()["running_rebalances"] == []
 
 
+def test_payments_that_come_one_by_one_are_all_the_jobs(node: RebalanceNode) -> None:
+    assert node.sling is not None
+    node.sling.slow_payments(15.0, count=10)
+    node.force(600_000, 200)
+    seen = set()
+    for _ in range(30):
+        node.wait_s(5)
+        seen.add(node.job()["moved_msat"])
+    paid = node.paid()
+    assert len(paid) >= 3
+    assert len(seen) >= 3, "each was told as it came"
+    assert node.job()["moved_msat"] == sum(row["amount_msat"] for row in paid)
+    assert node.job()["cost_msat"] == sum(
+        row["amount_sent_msat"] - row["amount_msat"] for row in paid
+    )
+
+
 def test_the_search_begins_the_best_moves_and_none_on_a_channel_twice(
     node: RebalanceNode,
 ) -> None:
@@ -72,6 +90,17 @@ def test_the_search_begins_the_best_moves_and_none_on_a_channel_twice(
     assert {job["state"] for job in node.jobs()} == {"ended"}
     assert all(job["moved_sats"] > 1_000_000 for job in node.jobs())
     assert node.orphans() == []
+
+
+def test_at_most_three_jobs_at_once() -> None:
+    with rebalance_node(pairs=4) as node:
+        assert node.call("revenue-rebalance")["job_ids"] == ["r1", "r2", "r3"]
+        taken = {job[end] for job in node.jobs() for end in ("from_channel", "to_channel")}
+        (source,) = [scid for scid in map(node.scid, node.full) if scid not in taken]
+        (target,) = [scid for scid in map(node.scid, node.empty) if scid not in taken]
+        refused = node.call("revenue-rebalance", [source, target, 50_000, 50, True])
+        assert "3 jobs are under way" in refused["error"]
+        assert "3 jobs are under way" in node.call("revenue-rebalance")["message"]
 
 
 def test_the_search_comes_by_itself(node: RebalanceNode) -> None:
@@ -231,6 +260,14 @@ def test_no_amount_is_used_again_within_two_days(node: RebalanceNode) -> None:
     amounts = [amount for (amount,) in node.query("SELECT payment_msat FROM rebalance_job")]
     assert len(set(amounts)) == 4
     assert all(amount % 1_000 == 0 for amount in amounts)
+    for _ in range(3):
+        node.force(60, 1)
+        node.wait_s(60)
+    assert "no amount just below 60 sats is free" in node.by_hand(60, 1, True)["error"]
+    node.value(0.0)
+    node.advance(node.now_s + 2 * DAY_S + 60, 3_600.0)
+    node.value(0.0)
+    node.force(60, 1)
 
 
 def test_debug_tells_every_pair_with_its_arithmetic(node: RebalanceNode) -> None:
@@ -253,6 +290,9 @@ def test_what_was_learned_outlives_a_restart(node: RebalanceNode) -> None:
     node.wait_s(120)
     assert node.job()["outcome"] == "nothing moves any more (NoRoutes)"
     assert node.job()["status"] == "failed"
+    assert node.query("SELECT text FROM rebalance_learned WHERE name = 'scores'") == [
+        (Scoreboard().pack(),)
+    ], "of what moved nothing no score is kept"
     before = node.call("revenue-rebalance-debug")["breakers"]
     assert before
     node.restart()
