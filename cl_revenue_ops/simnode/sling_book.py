@@ -78,9 +78,6 @@ class JobBook:
         jobs.pop(scid, None)
         if job is not None:
             jobs[scid] = job
-        if self.known(at_s):
-            normal = self.normal(at_s)
-            jobs = {scid: job for scid, job in jobs.items() if scid in normal}
         shown = {scid: entry(jobs[scid], self._elder) for scid in sorted(jobs)}
         self.file.write_text(json.dumps(shown, indent=2))
         self._mark(jobs)

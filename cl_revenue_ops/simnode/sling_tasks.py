@@ -156,9 +156,6 @@ class Crew:
         if task.stop:
             self._give_back(task)
             self._rest(task, "Stopped")
-            if task.in_once_loop:
-                for other in self.tasks.get(task.scid, {}).values():
-                    other.stop = True
             return
         if once_msat is not None and not task.promised:
             if task.total.msat + job.amount_msat > once_msat:

@@ -169,6 +169,14 @@ class RealRing(Ring):
             return all("remote" in row.get("updates", {}) for row in rows)
 
         wait_for(heard, "what the peers ask")
+        wait_for(self._sees_the_ring, "gossip in sling")
+
+    def _sees_the_ring(self) -> bool:
+        """It reads gossip by itself; a job that finds none, or half of it, sleeps for long."""
+        self.call("sling-once", self.order(maxppm=0))
+        seen = wait_for(lambda: set(self.statuses()) - {"Starting", "Rebalancing"}, "a status")
+        self.clear()
+        return bool(seen == {"NoCheapRoute"})
 
     def stop_sling(self) -> None:
         self.call("plugin", {"subcommand": "stop", "plugin": self._path})

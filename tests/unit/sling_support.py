@@ -94,7 +94,7 @@ class Bench:
 
     def moved_sat(self) -> int:
         """What has come through, by the node's own list."""
-        return sum(row["amount_msat"] for row in self.payments("complete")) // 1_000
+        return sum(int(row["amount_msat"]) for row in self.payments("complete")) // 1_000
 
     def status(self, scid: str | None = None) -> str | None:
         """The first status of a channel in the overview; None where it is not in it."""

@@ -249,3 +249,75 @@ def test_before_four_there_are_no_once_jobs_and_other_words() -> None:
         assert refused(lambda: at.node.call("sling-go", {"scid": at.target})).code == -32700
         assert at.node.call("sling-go", [at.target]) == {"jobs_started": 1}
         assert at.node.call("sling-stop", [at.target]) == {"stopped_count": 1}
+
+
+def test_a_push_whose_first_peer_is_not_ready_waits_itself(at: Bench) -> None:
+    at.ways.failures.append("FIRST_PEER_NOT_READY")
+    empty = at.scid(at.empty[0])
+    order = at.order(scid=at.sources[0], direction="push", candidates=[empty])
+    at.node.call("sling-once", order)
+    at.wait(5)
+    assert at.status(at.sources[0]) == "PeerNotReady"
+    at.wait(700)
+    assert at.moved_sat() == 30_000
+
+
+def test_what_is_done_or_stopped_may_be_a_candidate_again(at: Bench) -> None:
+    onwards = at.order(scid=at.scid(at.empty[1]), candidates=[at.target], onceamount=10_000)
+    at.node.call("sling-once", at.order(onceamount=10_000))
+    at.wait(10)
+    at.node.call("sling-once", onwards)
+    at.node.call("sling-stop", {"scid": onwards["scid"]})
+    at.node.call("sling-once", at.order(maxppm=20))
+    assert refused(lambda: at.node.call("sling-once", onwards)).code == -32700
+    at.node.call("sling-stop", {"scid": at.target})
+    at.node.call("sling-once", onwards)
+
+
+def test_who_is_away_closing_or_crowded_is_no_candidate(at: Bench) -> None:
+    order = at.order(candidates=at.sources[:1])
+    world, source = at.node.world, at.full[0]
+    world.disconnect(world.channel(source).peer_id)
+    at.node.call("sling-once", order)
+    at.wait(5)
+    assert at.status() == "NoCandidates"
+    world.connect(world.channel(source).peer_id)
+    for _ in range(6):
+        parts = [(source, at.empty[1], 1_000_000, 0)]
+        world.begin_circular(parts, arrives=False)
+    at.wait(5)
+    assert (at.status(), at.moved_sat()) == ("NoCandidates", 0)
+    for created in list(world.own_flights):
+        world.end_circular(created, False)
+    at.wait(30)
+    assert at.moved_sat() == 30_000
+    at.clear()
+    at.node.close(source)
+    at.node.call("sling-once", order)
+    at.wait(5)
+    assert (at.status(), at.moved_sat()) == ("NoCandidates", 30_000)
+
+
+def test_a_job_that_names_no_candidates_takes_from_no_channel_with_a_job(at: Bench) -> None:
+    for scid in at.sources:
+        at.node.call("sling-job", at.job(scid=scid, candidates=[at.target]))
+    at.node.call("sling-once", at.order(candidates=..., outppm=10_000))
+    at.wait(5)
+    assert at.status() == "NoCandidates"
+    at.node.call("sling-deletejob", {"job": at.sources[1]})
+    at.wait(30)
+    assert at.moved_sat() == 30_000
+    assert at.node.world.channel(at.full[0]).to_us_msat == 1_000_000_000
+
+
+def test_a_push_goes_to_no_peer_that_asks_more_than_the_ceiling(at: Bench) -> None:
+    empty = at.scid(at.empty[0])
+    at.node.world.set_remote_policy(at.empty[0], Policy(0, 1_001))
+    at.ways.usual = Way(())
+    order = at.order(scid=at.sources[0], direction="push", candidates=[empty], maxppm=1_000)
+    at.node.call("sling-once", order)
+    at.wait(5)
+    assert at.status(at.sources[0]) == "NoCandidates"
+    at.node.world.set_remote_policy(at.empty[0], Policy(0, 999))
+    at.wait(30)
+    assert at.moved_sat() == 30_000
