@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -185,6 +187,12 @@ def test_until_the_forwards_are_caught_up_a_share_of_them_is_nothing() -> None:
         assert node.status()["budget"]["trouble"] is None
 
 
+def test_once_they_are_caught_up_the_status_says_so_at_once() -> None:
+    with house_node() as node:
+        assert node.status()["forwards"]["caught_up"] is True
+        assert node.status()["budget"]["trouble"] is None
+
+
 def test_on_a_full_disk_nothing_is_promised() -> None:
     with house_node() as node:
         fixed(node, 5)
@@ -245,6 +253,35 @@ def test_the_books_know_ours_from_others(told_first: bool, details: dict[str, An
         node.wait_s(1_000.0)
         assert ours(node) == (1_500, 40)
         assert not wrong(reconciled(node))
+
+
+def test_what_was_recorded_and_not_charged_when_the_process_ended_is_charged_at_boot() -> None:
+    with house_node() as node:
+        one, two = (node.open(name, 5_000_000, 2_500_000) for name in ("one", "two"))
+        row = as_listed(node.world.circular_payment(one, two, 1_000_000, 700))
+        node.wait_s(1_000.0)
+        node.kill()
+        with closing(sqlite3.connect(node.database)) as base, base:
+            base.execute(
+                "INSERT INTO budget_payment (job_id, payment_hash, part, completed_s, amount_msat,"
+                " cost_msat) VALUES ('r1', ?, ?, ?, ?, ?)",
+                (bytes.fromhex(row.payment_hash), *row[1:]),
+            )
+        assert ours_by_file(node) == (0, 700)
+        node.restart()
+        node.settle()
+        assert ours(node) == (700, 0)
+
+
+def ours_by_file(node: HouseNode) -> tuple[int, int]:
+    """As `ours`, while there is no house to be asked."""
+    sums = dict(
+        node.query(
+            "SELECT substr(name, 1, 16), sum(amount_msat) FROM ledger_total JOIN ledger_account"
+            " ON id = account_id WHERE span = 0 AND name LIKE 'expenses:%rebalance:%' GROUP BY 1"
+        )
+    )
+    return sums.get("expenses:rebalan", 0), sums.get("expenses:other-r", 0)
 
 
 def test_killed_anywhere_promises_payments_and_books_are_the_same_in_the_end() -> None:

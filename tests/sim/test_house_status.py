@@ -21,6 +21,7 @@ TOP: dict[str, Any] = {
     "uptime_s": NUMBER,
     "config": dict,
     "forwards": dict,
+    "budget": dict,
     "channel_states": list,
     "recent_fee_changes": list,
     "foreign_fees": list,

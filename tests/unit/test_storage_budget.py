@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,10 +47,10 @@ def test_everything_outlives_the_process(base: Database, tmp_path: Path) -> None
     store(base).end(["r2"], NEVER_STARTED, 60.0)
     base.close()
     with opened(tmp_path) as again:
-        rows = store(again).read(0)
-        assert rows == ((ONE._replace(committed_msat=30),), (paid(3),), None)
+        paid_for = ONE._replace(committed_msat=30)
+        assert store(again).read(0) == ((paid_for,), (paid(3),), None)
         assert store(again).reservation("r2") == StoredReservation(TWO, False)
-        assert store(again).reservation("r1") == StoredReservation(rows.reservations[0], True)
+        assert store(again).reservation("r1") == StoredReservation(paid_for, True)
 
 
 def test_each_change_survives_a_loss_of_power(base: Database) -> None:
@@ -178,8 +179,6 @@ def test_a_row_that_cannot_be_read_is_told(
 
 @pytest.mark.parametrize("amount", ["0", "-5", "1.5", "'x'", "NULL"])
 def test_the_file_itself_takes_no_such_amount(base: Database, amount: str) -> None:
-    import sqlite3
-
     with pytest.raises(sqlite3.IntegrityError):
         base.connection().execute(
             "INSERT INTO budget_reservation (job_id, spender, opened_s, reserved_msat)"
