@@ -76,6 +76,8 @@ class NodeReader(HouseActor):
             self.answer(message, self._payments.own_payments(message.start))
         except PortError as error:
             self.refuse(message, str(error))
+        except ValueError as error:
+            self.refuse(message, str(error), invalid=True)
 
     @handles(ReadMoney)
     def _money(self, message: ReadMoney) -> None:

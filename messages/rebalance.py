@@ -48,7 +48,9 @@ class JobOrder(NamedTuple):
 
     Payments of exactly `payment_msat` (whole satoshis; by this amount they are recognised as the
     job's) until `total_msat`, a multiple of it, has moved. No payment costs more than `max_ppm` of
-    its amount. A candidate keeps at least `keep_msat` of local balance.
+    its amount. A candidate keeps at least `keep_msat` of local balance, as far as the executor
+    looks in time: `total_msat` is the only bound that is sure, but for late payments, which an
+    executor may take for failed and pay for again.
     """
 
     job_id: str

@@ -197,7 +197,8 @@ class Sling:
         self._presence.require_settled()
         for job in self.jobs():
             if job.scid == order.scid and (job.persistent or not job.idle):
-                raise Unavailable(f"sling has a job for {job.scid} that is not ours: {job.words}")
+                kind = "persistent" if job.persistent else "running"
+                raise Unavailable(f"sling has a {kind} job for {job.scid} already: {job.words}")
 
     def _check_gate(self) -> None:
         reason = self._gate.closed_because()

@@ -270,6 +270,12 @@ def test_money_of_which_a_part_cannot_be_read_is_not_known(method: str) -> None:
         assert (view.channels_msat is None) == (method != "listfunds")
 
 
+def test_an_index_that_there_cannot_be_is_refused_and_kills_nobody() -> None:
+    with beside() as node:
+        assert refusal(node, READER, ReadOwnPayments, -1) == "no such index: -1"
+        assert refusal(node, RUNNER, StopJob, "all") == "not a short channel id: 'all'"
+
+
 @pytest.mark.parametrize("version", ["v23.08", "v23.11", "v25.05", "v26.06.6"])
 def test_payments_are_found_in_every_era(version: str) -> None:
     with house_node(kind=Beside, version=version) as node:

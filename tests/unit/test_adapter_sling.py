@@ -255,7 +255,7 @@ def test_no_job_is_begun_beside_a_persistent_one(desk: Desk, job: dict[str, obje
     desk.script(VERSION, settings(SCID), stats(job))
     outcome = desk.sling.start(ORDER)
     assert outcome.outcome == NOT_STARTED
-    assert "not ours" in outcome.why
+    assert "persistent" in outcome.why
     assert len(desk.asked) == 3
 
 

@@ -57,22 +57,27 @@ def test_an_order_moves_whole_satoshis_and_no_more_than_chosen_or_free(
     count = made.total_msat // made.payment_msat
     each = -(-made.payment_msat * max_ppm // 1_000_000)
     assert plan.dearest_msat == count * each
-    assert plan.reserve_msat == (count + 1) * each <= max(free, 0)
+    assert plan.reserve_msat == (count + plans.SPARE_PAYMENTS) * each <= free
 
 
-def test_the_source_keeps_what_lets_one_payment_more_be_completed() -> None:
+@pytest.mark.parametrize("paid_ppm", [0, 250, 500])
+def test_the_floor_of_the_source_lets_all_wanted_payments_begin_and_no_more(paid_ppm: int) -> None:
     made = order(pair())
-    each = made.payment_msat + made.payment_msat * made.max_ppm // 1_000_000
-    left = 1_500_000 * SAT - made.keep_msat
-    assert 4 * each <= left < 6 * each
+    sent_msat = made.payment_msat + made.payment_msat * paid_ppm // 1_000_000
+    dearest_msat = made.payment_msat + made.payment_msat * made.max_ppm // 1_000_000
+    local_msat, begun = 1_500_000 * SAT, 0
+    while local_msat > made.keep_msat + dearest_msat:
+        local_msat, begun = local_msat - sent_msat, begun + 1
+    assert begun == 4
 
 
-def test_an_order_takes_as_many_payments_as_the_budget_covers_with_one_more() -> None:
-    each = 99_950 * 500 // 1_000
-    assert order(pair(), 5 * 50_000).total_msat // order(pair()).payment_msat == 4
-    assert order(pair(), 3 * 50_000).total_msat // order(pair()).payment_msat == 2
-    with pytest.raises(NoPlan, match="which may happen twice"):
-        order(pair(), each)
+def test_an_order_takes_as_many_payments_as_the_budget_covers_with_the_spare_ones() -> None:
+    assert order(pair(), 9 * 50_000).total_msat // order(pair()).payment_msat == 4
+    assert order(pair(), 7 * 50_000).total_msat // order(pair()).payment_msat == 2
+    small = order(pair(), 3 * 50_000)
+    assert small.total_msat == small.payment_msat < 50_000 * SAT
+    with pytest.raises(NoPlan, match="that may happen 6 times"):
+        order(pair(), 29_000)
 
 
 @given(st.lists(st.integers(1, 499), unique=True, max_size=80), st.integers(0, 10**6))

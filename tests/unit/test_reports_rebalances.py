@@ -19,7 +19,7 @@ def job(
     """A job that cost 100 sats and took 50 sats' worth from its source."""
     begun_s = NOW_S - age_days * DAY_S
     opening = Opening(
-        f"r{number}", "02" + "aa" * 32, begun_s, 0, moved_msat, 100_000, 100.0, 0.0, 80_400
+        f"r{number}", "02" + "aa" * 32, begun_s, 0, moved_msat, 100_000, 100.0, 260.46, 80_400
     )
     refill = Refill(opening, sold_msat=moved_msat // 4, earned_msat=earned_msat)
     scored = Scored(refill, unsold_msat) if moved_msat else None
@@ -43,6 +43,8 @@ def test_each_job_shows_what_it_promised_and_what_it_brought() -> None:
         "outcome": "all moved",
         "moved_sats": 500_000,
         "cost_sats": 100,
+        "source_ppm": 100.0,
+        "destination_ppm": 260.5,
         "expected_sats": 80,
         "sold_sats": 125_000,
         "earned_sats": 250,

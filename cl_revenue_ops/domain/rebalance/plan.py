@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.jsontext import dumps, loads
-from cl_revenue_ops.domain.rebalance.ends import keep_msat
 from cl_revenue_ops.domain.rebalance.facts import Pair
 from messages.channels import ChannelFact
 from messages.rebalance import JobOrder
@@ -18,9 +17,13 @@ SAT = 1_000
 MAX_HOPS = 8
 OFFSETS = 499
 """An amount is made its job's own by so many satoshis at most, where it is large enough."""
-SPARE_PAYMENTS = 1
-"""An executor that gives a payment up which arrives all the same makes it again: the reservation
-covers so many more than are wanted, and the source's floor lets no more be completed."""
+SPARE_PAYMENTS = 5
+"""sling gives a payment up after two minutes and makes it again, though the first may still arrive.
+It begins none while more than five HTLCs (sling-max-htlc-count) are in the source, nor below the
+source's floor: so many more than are wanted can happen, and are reserved for."""
+
+LEAST_SAT = 10_000
+"""A budget that covers less than this at a time covers nothing."""
 
 
 class NoPlan(ValueError):
@@ -60,23 +63,25 @@ def order_of(
     """Return the order for a chosen pair, with an amount of its own a payment.
 
     `used_msat` are the amounts of jobs whose payments may still be told from this one's. The order
-    moves at most what was chosen, in so many payments as `free_msat` covers with the spare ones.
-    The source keeps what those leave it. Raises NoPlan.
+    moves at most what was chosen, in so many payments as `free_msat` covers with the spare ones, or
+    in a smaller one. The source's floor lets no more than the wanted ones be completed, where
+    nothing flows in meanwhile. Raises NoPlan.
     """
     assert source.scid is not None, "a channel without a scid is no source"
     assert destination.scid is not None, "a channel without a scid is no destination"
-    payment_msat = own_amount(min(pair.payment_msat, pair.amount_msat), number, used_msat)
+    wanted_msat = min(pair.payment_msat, pair.amount_msat)
+    most_msat = free_msat // (1 + SPARE_PAYMENTS) * 1_000_000 // max(pair.max_ppm, 1)
+    if most_msat < min(wanted_msat, LEAST_SAT * SAT):
+        raise NoPlan(
+            f"{free_msat // SAT} sats are left of the day's budget: too little for a payment at"
+            f" {pair.max_ppm} ppm that may happen {1 + SPARE_PAYMENTS} times"
+        )
+    payment_msat = own_amount(min(wanted_msat, most_msat), number, used_msat)
     each_msat = -(-payment_msat * pair.max_ppm // 1_000_000)
     covered = free_msat // max(each_msat, 1) - SPARE_PAYMENTS
-    count = min(max(1, pair.amount_msat // pair.payment_msat), covered)
-    if count < 1:
-        raise NoPlan(
-            f"{free_msat // SAT} sats are left of the day's budget, and {-(-2 * each_msat // SAT)}"
-            " would have to be reserved for one payment, which may happen twice"
-        )
+    count = max(1, min(pair.amount_msat // pair.payment_msat, covered))
     total_msat = count * payment_msat
     left_msat = source.local_msat - total_msat - count * each_msat
-    spare_msat = SPARE_PAYMENTS * (payment_msat + each_msat)
     return JobOrder(
         job_id=job_id,
         scid=destination.scid,
@@ -84,7 +89,7 @@ def order_of(
         payment_msat=payment_msat,
         total_msat=total_msat,
         max_ppm=pair.max_ppm,
-        keep_msat=max(left_msat - spare_msat, min(left_msat, keep_msat(source)), 0),
+        keep_msat=max(left_msat - payment_msat // 2, 0),
         max_hops=MAX_HOPS,
     )
 

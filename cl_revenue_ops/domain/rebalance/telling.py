@@ -144,13 +144,16 @@ def begun(ground: Ground, row: JobRow, plan: Plan) -> dict[str, object]:
 def initiated(ground: Ground, row: JobRow, plan: Plan) -> dict[str, object]:
     """The answer to a move that was named: it goes on in the background."""
     job = begun(ground, row, plan)
+    less = plan.order.total_msat < plan.pair.amount_msat * 9 // 10
     return {
         "status": "initiated",
         "success": True,
         **job,
         "message": (
             f"{job['job_id']}: moving {job['amount_sats']} sats {ground.named(plan.pair)} for at"
-            f" most {job['max_fee_sats']} sats; revenue-status shows how it goes"
+            f" most {job['max_fee_sats']} sats"
+            + (", all that the rest of the day's budget covers" if less else "")
+            + "; revenue-status shows how it goes"
         ),
         "candidate": _candidate(ground, plan),
     }

@@ -32,6 +32,7 @@ def rebalances(
 ) -> dict[str, Any]:
     """The report, the newest job first; amounts sats, rounded each by itself.
 
+    What a sat was worth at both ends at the start is in ppm.
     `realised` is fees of what was sold, less what the source lost, less the cost. A job has paid
     where that, with the unsold rest as it is believed in, is above zero; that is said of jobs old
     enough to be judged. One that moved nothing has neither paid nor not.
@@ -78,6 +79,9 @@ def _row(job: ReportedJob, now_s: float) -> dict[str, Any]:
         "cost_sats": sats(job.cost_msat),
     }
     scored = job.scored
+    opening = None if scored is None else scored.refill.opening
+    row["source_ppm"] = None if opening is None else round(opening.source_ppm, 1)
+    row["destination_ppm"] = None if opening is None else round(opening.destination_ppm, 1)
     names = ("expected", "sold", "earned", "source_loss", "realised", "unsold", "unsold_worth")
     values: Sequence[int | None] = [None] * len(names)
     if scored is not None:
