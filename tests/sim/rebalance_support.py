@@ -53,6 +53,12 @@ class RebalanceNode(HouseNode):
         """Let time pass, in steps in which sling acts."""
         self.advance(self.now_s + seconds, STEP_S)
 
+    def sleep_dead(self, seconds: float) -> None:
+        """Let time pass for node and sling while no house is there."""
+        assert self._virtual is not None
+        self._virtual.set(self.now_s + seconds)
+        self._tick()
+
     def value(self, sold_ppm: float = 2_000.0, evidence: float = 1e6) -> None:
         """Tell the house that sats are worth much where there are few, and nothing elsewhere."""
         curves = {}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.sim.rebalance_support import RebalanceNode, rebalance_node
+from tests.sim.rebalance_support import STEP_S, RebalanceNode, rebalance_node
 
 SEEDS = int(os.environ.get("REBALANCE_SEEDS", "12"))
 BUDGET_SATS = 400
@@ -182,3 +182,27 @@ def test_never_over_the_budget_whatever_happens(seed: int) -> None:
         node.wait_s(6_000)
         settled(node)
         assert promised_msat(node, node.now_s) <= BUDGET_SATS * 1_000, f"seed {seed}"
+
+
+@pytest.mark.parametrize("takes_s", [119.0, 130.0, 300.0, 1_000.0])
+def test_a_dead_house_overspends_nothing_while_payments_outlast_sling(takes_s: float) -> None:
+    """sling gives each payment up and makes it again, and all of them arrive, at the highest
+    price; nobody is there to stop it."""
+    with rebalance_node(settings={"revenue-ops-rebalance-interval": "86400"}) as node:
+        node.value(0.0)
+        assert node.sling is not None
+        node.sling.slow_payments(takes_s, count=1_000)
+        answer = node.call("revenue-rebalance", [node.source, node.target, 600_000, 67, True])
+        assert answer["status"] == "initiated"
+        ((reserved,),) = node.query("SELECT reserved_msat FROM budget_reservation")
+        node.kill()
+        for _ in range(1_000):
+            node.sleep_dead(STEP_S)
+        node.start()
+        node.settle()
+        node.wait_s(3_000)
+        settled(node)
+        paid = node.paid()
+        assert len(paid) >= 3
+        assert takes_s < 120 or len(paid) > 3, "this test has lost its point"
+        assert sum(row["amount_sent_msat"] - row["amount_msat"] for row in paid) <= reserved
