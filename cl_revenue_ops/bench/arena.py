@@ -1,12 +1,13 @@
-"""Plays one fee policy in one world, without the plugin: the policy sets the node's fees itself."""
+"""Plays one policy in one world, without the plugin: it sets fees and moves sats itself."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
 
+from cl_revenue_ops.bench.moving import Moving
 from cl_revenue_ops.bench.outcome import Outcome, measure
-from cl_revenue_ops.bench.policy import ChannelView, FeePolicy, QuoteView, Refused, Settled
+from cl_revenue_ops.bench.policy import ChannelView, FeePolicy, Moved, QuoteView, Refused, Settled
 from cl_revenue_ops.bench.scenarios import Scenario
 from cl_revenue_ops.bench.stage import STEP_S, Stage
 from cl_revenue_ops.simnode.clock import VirtualClock
@@ -23,8 +24,10 @@ NO_LIQUIDITY = (FAILCODES["WIRE_TEMPORARY_CHANNEL_FAILURE"], FAILCODES["WIRE_UNK
 class ArenaNode:
     """The node as the policy sees it; implements `NodeView` over the world of a stage."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, step_s: float = STEP_S) -> None:
         self._stage = stage
+        self._step_s = step_s
+        self._moving: Moving | None = None
         self._market = stage.market
         self._channel_ids = stage.driver.channel_ids
         self._peers = {name: index for index, name in enumerate(stage.driver.peer_ids)}
@@ -73,6 +76,19 @@ class ArenaNode:
             self._stage.world.set_channel(
                 channel.channel_id, base_msat=int(base_msat), ppm=int(ppm), at_s=self.at_s
             )
+
+    def rebalance(
+        self, source_index: int, dest_index: int, amount_msat: int, max_fee_ppm: int
+    ) -> Moved:
+        """Pay ourselves once, from one channel to another; see `NodeView`."""
+        for index in (source_index, dest_index):
+            if self._open(index) is None:
+                raise KeyError(index)
+        if amount_msat <= 0 or max_fee_ppm < 0:
+            raise ValueError(f"no such payment: {amount_msat} msat at {max_fee_ppm} ppm")
+        if self._moving is None:
+            self._moving = Moving(self._stage, self._step_s)
+        return self._moving.move(source_index, dest_index, amount_msat, max_fee_ppm, self.at_s)
 
     def _open(self, index: int) -> Channel | None:
         if not 0 <= index < len(self._channel_ids):
@@ -156,7 +172,7 @@ def play(
     """
     clock = VirtualClock(market.start_s)
     stage = Stage(market, scenario, World(clock, seed=market.seed, network="bitcoin"))
-    node, news = ArenaNode(stage), _News(stage)
+    node, news = ArenaNode(stage, step_s), _News(stage)
     stage.look(market.start_s)
     policy.begin(node)
     next_tick_s, steps = market.start_s + policy.interval_s, 0

@@ -19,20 +19,34 @@ from cl_revenue_ops.bench.asking import (
     names_of,
     seeds_of,
 )
+from cl_revenue_ops.bench.pairs import notes as notes_of
+from cl_revenue_ops.bench.pairs import print_pairs
 from cl_revenue_ops.bench.plot import write_page
-from cl_revenue_ops.bench.registry import PLUGINS, BadPolicy, Spec, all_names, names, option, parse
+from cl_revenue_ops.bench.rebalancers import REBALANCERS
+from cl_revenue_ops.bench.registry import (
+    PLUGINS,
+    BadPolicy,
+    Spec,
+    all_names,
+    names,
+    option,
+    parse,
+    rebalancing_names,
+)
 from cl_revenue_ops.bench.run import Told, cells_of, run
 from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS, SCENARIOS
 from cl_revenue_ops.bench.table import Score, print_tables
 
-WIDTH = 128
+WIDTH = 144
 PAGE = "bench.html"
 DEFAULT_OUT = Path("out") / "bench"
+REBALANCING = "rebalancing"
 
 
 def _policies_of(text: str, options: list[str]) -> list[Spec]:
     given = tuple(option(word) for word in options)
-    asked = [name for word in text.split(",") for name in (all_names() if word == ALL else [word])]
+    sets = {ALL: all_names(), REBALANCING: rebalancing_names()}
+    asked = [name for word in text.split(",") for name in sets.get(word, [word])]
     specs = [parse(word) for word in asked]
     if given and not any(spec.name in PLUGINS for spec in specs):
         raise BadPolicy(f"--plugin-option is for {' and '.join(PLUGINS)}")
@@ -48,11 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cl_revenue_ops.simnode bench",
         description="Compare fee policies on the same simulated markets.",
         epilog=f"policies: {', '.join(names())}; scenarios: {', '.join(ALL_SCENARIOS)}. "
-        f"'all' policies are {', '.join(all_names())}. The plugin's options may also stand with "
-        "its name: house+revenue-ops-min-fee-ppm=5",
+        f"'all' policies are {', '.join(all_names())}. With a rebalancer (fee rule/rebalancer): "
+        f"{', '.join(REBALANCERS)}; 'rebalancing' are {', '.join(rebalancing_names())}. "
+        "The plugin's options may also stand with its name: house+revenue-ops-min-fee-ppm=5",
     )
     add = parser.add_argument
-    add("--policy", default=ALL, help="names, separated by commas (all)")
+    add("--policy", help="names, separated by commas (all, or rebalancing with --rebalancing)")
+    add("--rebalancing", action="store_true", help="against the bound with rebalancing")
     add("--scenario", default=ALL, help="names, separated by commas (all)")
     ask_for_worlds(parser, "1-4", DEFAULT_OUT)
     add("--plugin-option", action="append", default=[], metavar="K=V", help="may be repeated")
@@ -81,8 +97,9 @@ def _progress(console: Console) -> Iterator[Told]:
 
 
 def _bench(chosen: argparse.Namespace, parser: argparse.ArgumentParser, console: Console) -> int:
+    named = chosen.policy or (REBALANCING if chosen.rebalancing else ALL)
     try:
-        specs = _policies_of(chosen.policy, chosen.plugin_option)
+        specs = _policies_of(named, chosen.plugin_option)
         scenarios = names_of(chosen.scenario, list(ALL_SCENARIOS), list(SCENARIOS), "scenario")
         seeds = seeds_of(chosen.seeds)
         labels = [spec.label for spec in specs]
@@ -94,7 +111,9 @@ def _bench(chosen: argparse.Namespace, parser: argparse.ArgumentParser, console:
         parser.error(str(wrong))
     if chosen.days < 1 or chosen.channels < 2 or chosen.jobs < 1:
         parser.error("needs at least 1 day, 2 channels and 1 job")
-    cells = cells_of(specs, scenarios, seeds, chosen.days, chosen.channels, not chosen.no_bound)
+    world = (chosen.days, chosen.channels, not chosen.no_bound)
+    moves = chosen.rebalancing or any(spec.is_pair for spec in specs)
+    cells = cells_of(specs, scenarios, seeds, *world, rebalancing=moves)
     began = time.monotonic()
     with _progress(console) as told:
         results = run(cells, chosen.out, chosen.jobs, told)
@@ -107,9 +126,14 @@ def _bench(chosen: argparse.Namespace, parser: argparse.ArgumentParser, console:
     if base not in score.outcomes:
         base = next(iter(score.outcomes))
     print_tables(console, score, base)
+    print_pairs(console, score)
+    found = notes_of(score)
+    for note in found:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     notes = [
         f"{len(specs)} policies, {len(scenarios)} scenarios, seeds {chosen.seeds}, "
-        f"{chosen.channels} channels, {chosen.days} days; differences are taken from {base}."
+        f"{chosen.channels} channels, {chosen.days} days; differences are taken from {base}.",
+        *found,
     ]
     page = chosen.out / PAGE
     write_page(page, score, base, notes)

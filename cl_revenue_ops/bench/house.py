@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cl_revenue_ops.bench.house_node import FOLDER, HouseNode
 from cl_revenue_ops.bench.outcome import Outcome, measure
@@ -14,9 +15,13 @@ from cl_revenue_ops.simnode.errors import SimRpcError
 from cl_revenue_ops.simnode.market import Market
 from cl_revenue_ops.simnode.node import SimulatedNode
 from cl_revenue_ops.simnode.options import BadOption
+from cl_revenue_ops.simnode.plugins import Companion
 
 # The demo's network: the plugin's settings are then those of a real node.
 NETWORK = "bitcoin"
+
+Beside = Callable[[HouseNode, Stage], Iterable[Companion]]
+"""Makes ready what stands beside the plugin, and returns companions that the node does not have."""
 
 
 class HouseFailed(Exception):
@@ -61,12 +66,17 @@ def play_house(
     name: str = "house",
     step_s: float = STEP_S,
     belief: object | None = None,
+    companions: Mapping[str, Any] | None = None,
+    beside: Beside | None = None,
 ) -> Outcome:
     """Run the plugin's house through the whole of `market` and return what came of it.
 
     `options` are lightningd options of the plugin. `belief` stands in for what the fee controller
-    believes of demand: it is given on to `bootstrap.build` as a keyword of that name. HouseFailed
-    for options that lightningd would refuse.
+    believes of demand: it is given on to `bootstrap.build` as a keyword of that name.
+    `companions` are keywords of the simulated node that bring the plugins which it plays itself
+    (such as `clboss`); `beside` is asked for others before the plugin starts. What moves sats by
+    the node's own payments is counted whoever did it. HouseFailed for options that lightningd
+    would refuse.
     """
     parts = {} if belief is None else {"belief": belief}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=FOLDER) as folder:
@@ -77,9 +87,12 @@ def play_house(
             network=NETWORK,
             options=dict(options or {}),
             parts=parts,
+            **(companions or {}),
         )
         stage = Stage(market, scenario, node.world)
         try:
+            for companion in beside(node, stage) if beside is not None else ():
+                node.plugins.add_companion(companion)
             node.start()
             unknown = node.options.unclaimed()
             if unknown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,11 @@ class Outcome:
     `forwards` settled, `failed` failed downstream, `refused` we refused for lack of liquidity.
     `broadcasts` are changes of a channel's policy, by channel; `channel_days` how long channels
     were open, summed. `depleted_share` is the share of channel-time with less than 5 % of the
-    capacity to send. `sample_s` are Unix seconds of the samples in `fee_path_ppm` and
-    `local_share`, both by channel (a channel that is not open has 0). `attack_msat` is what a
-    drain attacker moved, `attack_fees_msat` what he paid (part of `fees_msat`).
+    capacity to send. `moves` are payments to ourselves that arrived (parts count one each), of
+    `move_tries` that were sent; `moved_msat` arrived by them. `sample_s` are Unix seconds of the
+    samples in `fee_path_ppm` and `local_share`, both by channel (a channel that is not open has
+    0). `attack_msat` is what a drain attacker moved, `attack_fees_msat` what he paid (part of
+    `fees_msat`).
     """
 
     policy: str
@@ -37,6 +39,9 @@ class Outcome:
     refused: int
     attempts: int
     rebalance_cost_msat: int
+    moves: int
+    move_tries: int
+    moved_msat: int
     attack_msat: int
     attack_fees_msat: int
     broadcasts: tuple[int, ...]
@@ -75,6 +80,7 @@ def _frozen(value: Any) -> Any:
 def measure(stage: Stage, policy: str) -> Outcome:
     """Sum a finished run up from the node's own log of forwards and payments."""
     market, world = stage.market, stage.world
+    moves = own_moves(stage)
     log = world.forwards
     status = np.array(log.status)
     out_msat = np.array(log.out_msat, dtype=np.int64)
@@ -96,7 +102,10 @@ def measure(stage: Stage, policy: str) -> Outcome:
         failed=int((status == FAILED).sum()),
         refused=int(((status == LOCAL_FAILED) & lacking).sum()),
         attempts=stage.driver.senders.tally.attempts,
-        rebalance_cost_msat=_rebalance_cost_msat(stage),
+        rebalance_cost_msat=moves.cost_msat,
+        moves=moves.arrived,
+        move_tries=moves.sent,
+        moved_msat=moves.moved_msat,
         attack_msat=stage.attack_msat,
         attack_fees_msat=stage.attack_fees_msat,
         broadcasts=tuple(
@@ -128,9 +137,19 @@ def _by_channel(stage: Stage, settled: Any, fees_msat: Any) -> tuple[int, ...]:
     return tuple(sums)
 
 
-def _rebalance_cost_msat(stage: Stage) -> int:
-    return sum(
-        row["amount_sent_msat"] - row["amount_msat"]
-        for row in stage.world.sendpays.rows
-        if row["status"] == "complete" and row["destination"] == stage.world.id
-    )
+class Moves(NamedTuple):
+    """The node's payments to itself: how many were sent and arrived, what they moved and cost."""
+
+    sent: int
+    arrived: int
+    moved_msat: int
+    cost_msat: int
+
+
+def own_moves(stage: Stage) -> Moves:
+    """Sum up the node's own list of payments."""
+    rows = [row for row in stage.world.sendpays.rows if row["destination"] == stage.world.id]
+    complete = [row for row in rows if row["status"] == "complete"]
+    moved_msat = sum(row["amount_msat"] for row in complete)
+    sent_msat = sum(row["amount_sent_msat"] for row in complete)
+    return Moves(len(rows), len(complete), moved_msat, sent_msat - moved_msat)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cl_revenue_ops.bench import pairs
 from cl_revenue_ops.bench.table import TOTAL, Line, Score, cells, grouped, heads, lines
 
 PANELS_ACROSS = 3
@@ -34,13 +35,18 @@ def draw_figures(score: Score, base: str) -> list[tuple[str, str]]:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    of = "Share of the fluid bound" if score.bounded else "Net satoshi a day"
+    bound = f"Share of the fluid bound{' with rebalancing' * score.rebalancing}"
+    of = bound if score.bounded else "Net satoshi a day"
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "bench", "font.size": 8.0}
     with mpl.rc_context(settings):
-        return [
+        drawn = [
             (f"{of}, with 95 % intervals over seeds", _svg(pyplot, _shares(pyplot, score, base))),
             ("Fees earned so far, mean over seeds", _svg(pyplot, _days(pyplot, score))),
         ]
+        if pairs.pairs_of(score):
+            title = "With rebalancing less without, with 95 % intervals over seeds"
+            drawn.append((title, _svg(pyplot, _gains(pyplot, score))))
+        return drawn
 
 
 def _svg(pyplot: Any, figure: Any) -> str:
@@ -102,6 +108,23 @@ def _days(pyplot: Any, score: Score) -> Any:
     return figure
 
 
+def _gains(pyplot: Any, score: Score) -> Any:
+    found, names = pairs.pair_lines(score), pairs.pairs_of(score)
+    figure, panels = _panels(pyplot, names, 0.9 + 0.15 * (1 + len(score.scenarios)))
+    for panel, name in zip(panels, names, strict=False):
+        own = [line for line in reversed(found) if line.pair == name]
+        for place, line in enumerate(own):
+            half = line.gain.half if math.isfinite(line.gain.half) else 0.0
+            colour = "tab:red" if line.harms else "tab:blue"
+            panel.errorbar(line.gain.mean, place, xerr=half, fmt="o", ms=3.5, color=colour)
+        panel.axvline(0.0, lw=0.8, color="black")
+        if score.bounded:
+            panel.axvline(pairs.HARM_POINT, lw=0.8, ls="--", color="tab:red")
+        panel.set_yticks(range(len(own)), [line.scenario for line in own])
+        panel.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def _colours(pyplot: Any, policies: Sequence[str]) -> dict[str, Any]:
     palette = pyplot.get_cmap("tab20")
     return {policy: palette(place % 20) for place, policy in enumerate(policies)}
@@ -116,6 +139,7 @@ def write_page(path: Path, score: Score, base: str, notes: Sequence[str]) -> Non
     groups = grouped(lines(score, base))
     order = [TOTAL] * (TOTAL in groups) + [name for name in groups if name != TOTAL]
     tables = "".join(_table(name, groups[name], score.bounded, base) for name in order)
+    tables += _pair_tables(score)
     told = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Fee policies</title>'
@@ -123,6 +147,22 @@ def write_page(path: Path, score: Score, base: str, notes: Sequence[str]) -> Non
         f"{told}{drawn}{tables}</body></html>\n",
         encoding="utf-8",
     )
+
+
+def _pair_tables(score: Score) -> str:
+    """What rebalancing adds: a table over all scenarios, and one for each."""
+    found, text = pairs.pair_lines(score), ""
+    top = "".join(f"<th>{html.escape(head)}</th>" for head in pairs.heads(score.bounded))
+    for scenario in [TOTAL, *score.scenarios] if found else []:
+        rows = ""
+        for line in found:
+            if line.scenario == scenario:
+                least = pairs.worst(found, line.pair) if scenario == TOTAL else None
+                words = (html.escape(word) for word in pairs.cells(line, score.bounded, least))
+                rows += "<tr>" + "".join(f"<td>{word}</td>" for word in words) + "</tr>"
+        title = html.escape(f"With rebalancing against without: {scenario}")
+        text += f"<h2>{title}</h2><table><tr>{top}</tr>{rows}</table>"
+    return text
 
 
 def _table(scenario: str, group: Sequence[Line], bounded: bool, base: str) -> str:

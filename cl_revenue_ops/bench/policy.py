@@ -1,4 +1,4 @@
-"""What a fee policy on the bench sees of the node, and what it may do."""
+"""What a policy on the bench sees of the node, and what it may do."""
 
 from __future__ import annotations
 
@@ -56,6 +56,29 @@ class Refused(NamedTuple):
     out_msat: int
 
 
+class Moved(NamedTuple):
+    """What came of one payment to ourselves: what arrived and what it cost, or why nothing did.
+
+    `why` is empty where it arrived, else one of NO_SUCH_MOVE, SOURCE_LACKS, DEST_FULL, BUSY (no
+    more in this step), NO_CHEAP_ROUTE (nothing was sent), or the failure on the way. `seconds` is
+    how long the try took.
+    """
+
+    moved_msat: int
+    cost_msat: int
+    why: str
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """True where it arrived."""
+        return self.moved_msat > 0
+
+
+NO_SUCH_MOVE, SOURCE_LACKS, DEST_FULL, BUSY = "no such move", "source lacks", "dest full", "busy"
+NO_CHEAP_ROUTE = "NoCheapRoute"
+
+
 class NodeView(Protocol):
     """The node as a policy sees it; `now_s` is Unix seconds of virtual time."""
 
@@ -76,11 +99,22 @@ class NodeView(Protocol):
     def set_fee(self, index: int, ppm: int, base_msat: int = 0) -> None:
         """Change our fee on a channel; one that changes nothing makes no gossip."""
 
+    def rebalance(
+        self, source_index: int, dest_index: int, amount_msat: int, max_fee_ppm: int
+    ) -> Moved:
+        """Pay ourselves once: `amount_msat` arrives at the destination, the cost leaves as well.
+
+        The price is the network's, at most `max_fee_ppm`. A pair takes only as many payments in a
+        step as the minutes allow. KeyError for a channel that is not open, ValueError for an
+        amount or a price below 0 (or no amount).
+        """
+
 
 class FeePolicy(Protocol):
-    """A fee rule. `begin` once at the start, `tick` every `interval_s`, the rest as it happens.
+    """A fee rule, or a rebalancer beside one, or both.
 
-    `settled` and `refused` are told in order of time, shortly after they happened.
+    `begin` once at the start, `tick` every `interval_s`, the rest as it happens: `settled` and
+    `refused` are told in order of time, shortly after they happened.
     """
 
     name: str

@@ -13,6 +13,8 @@ from cl_revenue_ops.bench.arena import play
 from cl_revenue_ops.bench.baselines import BASELINES, FixedFees, best_static
 from cl_revenue_ops.bench.outcome import Outcome
 from cl_revenue_ops.bench.policy import FeePolicy
+from cl_revenue_ops.bench.rebalancers import NATIVE, REBALANCERS, Paired
+from cl_revenue_ops.bench.routes import TrueRoutes
 from cl_revenue_ops.bench.scenarios import Scenario, potential_msat_per_day
 from cl_revenue_ops.simnode.market import Market
 
@@ -30,7 +32,12 @@ WORLD_FILES = (
     *("wallet", "closing", "gossip", "identity"),
 )
 PLAY_FILES = ("scenarios", "stage", "attack", "arena", "outcome", "policy")
-BOUND_NAME = "bound"
+# What a policy with a rebalancer is made of besides.
+MOVING_FILES = ("moving", "routes")
+BOUND_NAME, REBALANCING_BOUND = "bound", "bound-rebalancing"
+BOUNDS = (BOUND_NAME, REBALANCING_BOUND)
+PAIR_SIGN, EXPECTED_VALUE = "/", "ev"
+RULE, TRUTH = OURS = ("rule", "truth")
 
 
 class Spec(NamedTuple):
@@ -44,6 +51,11 @@ class Spec(NamedTuple):
         """How tables and files call it: `house`, `house+revenue-ops-x=1`, a baseline's name."""
         return "+".join([self.name, *(f"{key}={value}" for key, value in self.options)])
 
+    @property
+    def is_pair(self) -> bool:
+        """True for a fee rule with a rebalancer, `fee/rebalancer`."""
+        return PAIR_SIGN in self.name
+
 
 class BadPolicy(ValueError):
     """There is no such policy; the message says it in one line."""
@@ -52,7 +64,7 @@ class BadPolicy(ValueError):
 @cache
 def factories() -> Mapping[str, Factory]:
     """Every rule that is played in the arena, by name."""
-    return {"rule": _rule, "truth": _truth, **{n: _blind(m) for n, m in BASELINES.items()}}
+    return {RULE: _rule, TRUTH: _truth, **{n: _blind(m) for n, m in BASELINES.items()}}
 
 
 def _rule(market: Market, seed: int) -> FeePolicy:
@@ -84,11 +96,38 @@ def all_names() -> list[str]:
     return [HOUSE, *factories()]
 
 
+def pair_names() -> list[str]:
+    """The pairs that are worth a comparison: native ones, and ours where there is one."""
+    ours = [f"{fees}{PAIR_SIGN}{EXPECTED_VALUE}" for fees in OURS]
+    return [*(ours if EXPECTED_VALUE in REBALANCERS else ()), *NATIVE]
+
+
+def rebalancing_names() -> list[str]:
+    """What `--policy rebalancing` stands for: those pairs, each behind its fee rule alone."""
+    found = dict.fromkeys(fees_of(pair) for pair in pair_names())
+    return [name for fees in found for name in (fees, *_beside(fees))]
+
+
+def _beside(fees: str) -> list[str]:
+    return [pair for pair in pair_names() if fees_of(pair) == fees]
+
+
+def fees_of(name: str) -> str:
+    """Return the fee rule of a pair; any other name is its own."""
+    return name.partition(PAIR_SIGN)[0]
+
+
 def parse(text: str) -> Spec:
-    """Read `name` or `house+option=value+...`; BadPolicy for what there is not."""
+    """Read `name`, `fee/rebalancer` or `house+option=value+...`; BadPolicy for anything else."""
     name, *words = text.split("+")
-    if name not in names():
+    fees, sign, rebalancer = name.partition(PAIR_SIGN)
+    if fees not in names():
         raise BadPolicy(f"no policy {name!r}; there are: {', '.join(names())}")
+    if sign and (fees not in factories() or rebalancer not in REBALANCERS):
+        raise BadPolicy(
+            f"no pair {name!r}; fee rules but {HOUSE}, {PROCESS} and {HINDSIGHT} go with: "
+            f"{', '.join(REBALANCERS)}"
+        )
     if words and name not in PLUGINS:
         raise BadPolicy(f"{name} has no options: only {' and '.join(PLUGINS)} have")
     return Spec(name, tuple(option(word) for word in words))
@@ -114,8 +153,17 @@ def play_spec(spec: Spec, market: Market, scenario: Scenario) -> Outcome:
         return play_process(market, scenario, options=dict(spec.options), name=spec.label)
     if spec.name == HINDSIGHT:
         return _play_hindsight(market, scenario)
-    outcome = play(market, scenario, factories()[spec.name](market, market.seed))
-    return replace(outcome, policy=spec.label)
+    return replace(play(market, scenario, _made(spec.name, market)), policy=spec.label)
+
+
+def _made(name: str, market: Market) -> FeePolicy:
+    """Make a fee rule, or one with a rebalancer; only the rule told the truth has true routes."""
+    fees_name, sign, rebalancer = name.partition(PAIR_SIGN)
+    fees = factories()[fees_name](market, market.seed)
+    if not sign:
+        return fees
+    routes = TrueRoutes(market) if fees_name == TRUTH else None
+    return Paired(fees, REBALANCERS[rebalancer](fees, market.seed, routes))
 
 
 def _play_hindsight(market: Market, scenario: Scenario) -> Outcome:
@@ -140,13 +188,18 @@ def fingerprint(name: str) -> str:
     bench, simnode = package / "bench", package / "simnode"
     files = [simnode / f"{stem}.py" for stem in WORLD_FILES]
     files += [bench / f"{stem}.py" for stem in PLAY_FILES]
-    if name == BOUND_NAME:
+    fees, is_pair, _ = name.partition(PAIR_SIGN)
+    if is_pair or name == REBALANCING_BOUND:
+        files += [simnode / "route_market.py", *(bench / f"{stem}.py" for stem in MOVING_FILES)]
+    if is_pair:
+        files += sorted((bench / "rebalancers").glob("*.py"))
+    if name in BOUNDS:
         files += sorted(bench.glob("bound*.py"))
     elif name in PLUGINS:
         files += sorted((ROOT / "actors").glob("*.py")) + sorted((ROOT / "messages").glob("*.py"))
         files += [path for path in sorted(package.rglob("*.py")) if bench not in path.parents]
         files += [*sorted(bench.glob("house*.py")), bench / "process.py"]
-    elif name in BASELINES or name == HINDSIGHT:
+    elif fees in BASELINES or name == HINDSIGHT:
         files += sorted((bench / "baselines").glob("*.py"))
     else:
         files += [bench / "rule.py", *sorted(bench.glob("bound*.py"))]

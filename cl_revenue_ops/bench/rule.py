@@ -131,7 +131,7 @@ class Rule:
         """One cycle: learn, price, decide, write."""
         now_s, config, desk = node.now_s, self.config, self.book.desk
         views = node.channels()
-        facts = [_fact(view) for view in views]
+        facts = [fact_of(view) for view in views]
         desk.meet(facts, self._priors(node, facts), config.target_flow * 1_000)
         desk.ask(facts, now_s)
         desk.look(facts, now_s)
@@ -171,7 +171,7 @@ class Rule:
         return Spike(round(verdict.intensity, 4), multiplier, rate, verdict.mean_sat_per_vb)
 
 
-def _fact(view: ChannelView) -> ChannelFact:
+def fact_of(view: ChannelView) -> ChannelFact:
     """A channel as the plugin would read it from the node."""
     reserve = view.our_reserve_msat
     return ChannelFact(

@@ -11,14 +11,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cl_revenue_ops.bench.outcome import Outcome
-from cl_revenue_ops.bench.registry import BOUND_NAME, Spec, fingerprint, parse, play_spec
+from cl_revenue_ops.bench.registry import (
+    BOUND_NAME,
+    BOUNDS,
+    REBALANCING_BOUND,
+    Spec,
+    fingerprint,
+    parse,
+    play_spec,
+)
 from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS
 
 CELLS_FILE = "cells.jsonl"
 
 
 class Cell(NamedTuple):
-    """One run to be made: a policy's label (or `bound`) in one world, by which code."""
+    """One run to be made: a policy's label (or that of a bound) in one world, by which code."""
 
     label: str
     scenario: str
@@ -50,11 +58,16 @@ def cells_of(
     days: int,
     channels: int,
     bound: bool = True,
+    rebalancing: bool = False,
 ) -> list[Cell]:
-    """Return the runs of a whole bench, seed by seed, so that a part of them compares already."""
+    """Return the runs of a whole bench, seed by seed, so that a part of them compares already.
+
+    With `bound` that of each world is among them, with `rebalancing` also the one with refills.
+    """
     named = [(spec.label, fingerprint(spec.name)) for spec in specs]
     if bound:
-        named.append((BOUND_NAME, fingerprint(BOUND_NAME)))
+        bounds = BOUNDS if rebalancing else (BOUND_NAME,)
+        named += [(name, fingerprint(name)) for name in bounds]
     return [
         Cell(label, scenario, seed, days, channels, code)
         for seed in seeds
@@ -71,6 +84,10 @@ def work(cell: Cell) -> dict[str, Any]:
         from cl_revenue_ops.bench.bound import fluid_bound
 
         return {"bound_msat": fluid_bound(market).total_msat}
+    if cell.label == REBALANCING_BOUND:
+        from cl_revenue_ops.bench.routes import rebalancing_bound
+
+        return {"bound_msat": rebalancing_bound(market).total_msat}
     return {"outcome": play_spec(parse(cell.label), market, scenario).as_json()}
 
 
@@ -162,10 +179,10 @@ def _results(cells: Sequence[Cell], kept: Kept, failures: Sequence[str]) -> Resu
         outcomes={
             cell: Outcome.from_json(kept[cell]["outcome"])
             for cell in found
-            if cell.label != BOUND_NAME
+            if cell.label not in BOUNDS
         },
         bounds_msat={
-            cell: float(kept[cell]["bound_msat"]) for cell in found if cell.label == BOUND_NAME
+            cell: float(kept[cell]["bound_msat"]) for cell in found if cell.label in BOUNDS
         },
         failures=tuple(failures),
     )

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cl_revenue_ops.bench.outcome import Outcome
+from cl_revenue_ops.bench.registry import REBALANCING_BOUND
 from cl_revenue_ops.bench.run import Results
 from cl_revenue_ops.bench.stats import Interval, interval, over_scenarios, paired, shares
 
@@ -42,16 +43,23 @@ class Line(NamedTuple):
 
 
 class Score:
-    """Results by policy, scenario and seed; `bounded` tells whether shares are of the bound."""
+    """Results by policy, scenario and seed; `bounded` tells whether shares are of the bound.
+
+    That is the bound with `rebalancing` if it was asked for; then `plain_bounds_msat` is without.
+    """
 
     def __init__(self, results: Results) -> None:
         self.outcomes: dict[str, dict[str, dict[int, Outcome]]] = {}
         for cell, outcome in results.outcomes.items():
             scenarios = self.outcomes.setdefault(cell.label, {})
             scenarios.setdefault(cell.scenario, {})[cell.seed] = outcome
+        self.rebalancing = any(cell.label == REBALANCING_BOUND for cell in results.bounds_msat)
         self.bounds_msat: dict[str, dict[int, float]] = {}
+        self.plain_bounds_msat: dict[str, dict[int, float]] = {}
         for cell, bound_msat in results.bounds_msat.items():
-            self.bounds_msat.setdefault(cell.scenario, {})[cell.seed] = bound_msat
+            ours = (cell.label == REBALANCING_BOUND) == self.rebalancing
+            bounds = self.bounds_msat if ours else self.plain_bounds_msat
+            bounds.setdefault(cell.scenario, {})[cell.seed] = bound_msat
         self.bounded = bool(self.bounds_msat)
         self.scenarios = list(dict.fromkeys(cell.scenario for cell in results.outcomes))
 
@@ -124,10 +132,10 @@ def cells(line: Line, bounded: bool, is_base: bool) -> tuple[str, ...]:
     share, gain = line.share, line.gain
     return (
         line.policy,
-        _value(share.mean, bounded),
-        _range(share, bounded),
-        "base" if is_base else _signed(gain.mean, bounded),
-        "" if is_base else _range(gain, bounded),
+        value_of(share.mean, bounded),
+        range_of(share, bounded),
+        "base" if is_base else signed(gain.mean, bounded),
+        "" if is_base else range_of(gain, bounded),
         f"{line.net_sat_per_day:,.0f}",
         f"{line.updates:.2f}",
         f"{line.refused:.0%}",
@@ -136,20 +144,25 @@ def cells(line: Line, bounded: bool, is_base: bool) -> tuple[str, ...]:
     )
 
 
-def _value(value: float, bounded: bool) -> str:
+def value_of(value: float, bounded: bool) -> str:
+    """Return a share of the bound, or satoshi a day, as text."""
     if math.isnan(value):
         return "-"
     return f"{value:.3f}" if bounded else f"{value:,.0f}"
 
 
-def _signed(value: float, bounded: bool) -> str:
-    return f"+{_value(value, bounded)}" if value >= 0 else _value(value, bounded)
+def signed(value: float, bounded: bool) -> str:
+    """Return a difference as text."""
+    if math.isnan(value):
+        return "-"
+    return f"+{value_of(value, bounded)}" if value >= 0 else value_of(value, bounded)
 
 
-def _range(found: Interval, bounded: bool) -> str:
+def range_of(found: Interval, bounded: bool) -> str:
+    """Return an interval as text."""
     if not math.isfinite(found.half):
         return "one seed" if found.size == 1 else ""
-    return f"{_value(found.low, bounded)} … {_value(found.high, bounded)}"
+    return f"{value_of(found.low, bounded)} … {value_of(found.high, bounded)}"
 
 
 def heads(bounded: bool) -> tuple[str, ...]:

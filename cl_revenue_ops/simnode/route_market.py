@@ -98,4 +98,4 @@ class RouteMarket:
     def cheap_end_ppm(self, in_peer: int, at_s: float) -> float:
         """Return the least that any route into a peer costs now: what the bound may refill at."""
         level = math.exp(self._market.levels.log_at(in_peer, at_s))
-        return max(CHEAPEST_SHARE * level, 0.0)
+        return max(CHEAPEST_SHARE * level, float(self._last_hop[in_peer]))

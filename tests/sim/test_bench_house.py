@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from cl_revenue_ops.bench.house import HouseFailed, play_house
 from cl_revenue_ops.bench.house_node import HouseNode
 from cl_revenue_ops.bench.process import play_process
 from cl_revenue_ops.bench.scenarios import ALL_SCENARIOS, Scenario
+from cl_revenue_ops.bench.stage import Stage
 from cl_revenue_ops.simnode.market import Market
 from tests.unit.bench_support import Scripted, world
 
@@ -80,3 +83,44 @@ def test_a_node_in_this_process_is_found_by_its_path_alone(tmp_path: Path) -> No
     node.hang_up()
     with pytest.raises(OSError, match="No such file"):
         rpc.call("getinfo")
+
+
+class Mover:
+    """A companion with one method, which moves sats between two channels."""
+
+    path = "/opt/mover"
+
+    def __init__(self, node: HouseNode, stage: Stage) -> None:
+        self._node = node
+        open_now = [node.world.channels[name] for name in stage.driver.channel_ids if name]
+        self._source = max(open_now, key=lambda channel: channel.spendable_msat).channel_id
+        others = [channel for channel in open_now if channel.channel_id != self._source]
+        self._dest = max(others, key=lambda channel: channel.receivable_msat).channel_id
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[Any], Any]]:
+        return {"mover-move": lambda params: self._move()}
+
+    def _move(self) -> dict[str, Any]:
+        return self._node.world.circular_payment(self._source, self._dest, 2_000_000, 321)
+
+
+def test_a_house_is_played_beside_companions_and_their_moves_are_counted() -> None:
+    market, scenario = small(days=1)
+    nodes: list[HouseNode] = []
+
+    def beside(node: HouseNode, stage: Stage) -> Iterable[Mover]:
+        assert not node.begun, "it is asked before the plugin starts"
+        nodes.append(node)
+        mover = Mover(node, stage)
+        assert mover.methods["mover-move"]({})["status"] == "complete"
+        return [mover]
+
+    clboss = {"clboss": "v0.16.3"}
+    moved = play_house(market, scenario, options=SLOW, companions=clboss, beside=beside)
+    (node,) = nodes
+    assert node.clboss is not None
+    assert node.call("mover-move")["status"] == "complete"
+    assert (moved.moves, moved.moved_msat, moved.rebalance_cost_msat) == (1, 2_000_000, 321)
+    alone = play_house(market, scenario, options=SLOW)
+    assert (alone.moves, alone.rebalance_cost_msat) == (0, 0)

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cl_revenue_ops.bench.policy import ChannelView, FeePolicy, QuoteView, Refused, Settled
+from cl_revenue_ops.bench.policy import (
+    BUSY,
+    NO_CHEAP_ROUTE,
+    NO_SUCH_MOVE,
+    ChannelView,
+    FeePolicy,
+    Moved,
+    QuoteView,
+    Refused,
+    Settled,
+)
 
 START_S = 1_767_225_600.0
 HOUR_S, DAY_S = 3_600.0, 86_400.0
@@ -40,8 +50,16 @@ def quote(
     return QuoteView(source, capacity_sat * SAT, base_msat, ppm)
 
 
+NO_ROOM = "WIRE_TEMPORARY_CHANNEL_FAILURE"
+
+
 class FakeNode:
-    """A node whose time, balances and quotes the test sets; it notes every fee that is set."""
+    """A node whose time, balances, quotes and routes the test sets.
+
+    It notes every fee that is set and every payment that is tried: `tried` holds (source,
+    destination, msat, most ppm, why not). A route costs `route_ppm` unless `routes` names its pair;
+    what is above `room_msat` does not go through.
+    """
 
     def __init__(
         self,
@@ -54,6 +72,12 @@ class FakeNode:
         self.asked = dict(quotes or {})
         self.feerate = feerate
         self.sets: list[tuple[int, int, int]] = []
+        self.route_ppm = 100
+        self.routes: dict[tuple[int, int], int] = {}
+        self.room_msat = 10**15
+        self.seconds = 10.0
+        self.busy = False
+        self.tried: list[tuple[int, int, int, int, str]] = []
 
     def channels(self) -> Sequence[ChannelView]:
         return [self.open[index] for index in sorted(self.open)]
@@ -70,6 +94,33 @@ class FakeNode:
     def set_fee(self, index: int, ppm: int, base_msat: int = 0) -> None:
         self.open[index] = replace(self.open[index], ppm=ppm, base_msat=base_msat)
         self.sets.append((index, ppm, base_msat))
+
+    def rebalance(
+        self, source_index: int, dest_index: int, amount_msat: int, max_fee_ppm: int
+    ) -> Moved:
+        source, dest = self.open[source_index], self.open[dest_index]
+        ppm, why = self.routes.get((source_index, dest_index), self.route_ppm), ""
+        if source.peer_id == dest.peer_id:
+            why = NO_SUCH_MOVE
+        elif self.busy:
+            why = BUSY
+        elif ppm > max_fee_ppm:
+            why = NO_CHEAP_ROUTE
+        elif amount_msat > self.room_msat:
+            why = NO_ROOM
+        self.tried.append((source_index, dest_index, amount_msat, max_fee_ppm, why))
+        if why:
+            return Moved(0, 0, why, self.seconds)
+        cost_msat = -(-amount_msat * ppm // 1_000_000)
+        for one, delta_msat in ((source, -amount_msat - cost_msat), (dest, amount_msat)):
+            assert one.our_reserve_msat <= one.local_msat + delta_msat <= one.capacity_msat
+            self.open[one.index] = replace(one, local_msat=one.local_msat + delta_msat)
+        return Moved(amount_msat, cost_msat, "", self.seconds)
+
+    @property
+    def arrived(self) -> list[tuple[int, int, int]]:
+        """(source, destination, msat) of what went through."""
+        return [(source, dest, msat) for source, dest, msat, _, why in self.tried if not why]
 
     def balance(self, index: int, share: float) -> None:
         """Give us a share of a channel."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cl_revenue_ops.bench.baselines import BASELINES
-from cl_revenue_ops.bench.baselines.feeadjuster import balance_ratio, median_ppm
+from cl_revenue_ops.bench.baselines.feeadjuster import FeeAdjuster, balance_ratio, median_ppm
+from cl_revenue_ops.bench.policy import Moved
 from tests.unit.baseline_support import DAY_S, START_S, FakeNode, channel, forward, quote, run
 
 
@@ -96,3 +98,14 @@ def test_a_channel_not_seen_before_is_updated_by_its_first_forward() -> None:
     assert node.ppm(1) == 200
     policy.settled(forward(START_S, out_index=0, in_index=1), node)
     assert node.ppm(1) == 1
+
+
+def test_a_refill_updates_both_of_its_channels() -> None:
+    node = FakeNode(channel(0, 0.5), channel(1, 0.5), channel(2, 0.5))
+    policy = FeeAdjuster("feeadjuster-global", False, np.random.default_rng(1))
+    policy.begin(node)
+    node.sets.clear()
+    for index, share in ((0, 0.49), (1, 0.51), (2, 0.2)):
+        node.balance(index, share)
+    policy.refilled(0, 1, Moved(1_000, 1, ""), node)
+    assert [index for index, _, _ in node.sets] == [0, 1]

@@ -55,7 +55,7 @@ def run(daily_msat: list[list[int]], **changed: object) -> Run:
     hourly = np.zeros((len(daily_msat), days * 24), dtype=np.int64)
     hourly[:, 23::24] = daily_msat
     outcome = Outcome(
-        *("rule", "x", 1001, days, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+        *("rule", "x", 1001, days, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
         broadcasts=(0, 0, 0),
         channel_days=3.0 * days,
         depleted_share=0.0,

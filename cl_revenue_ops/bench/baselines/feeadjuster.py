@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from cl_revenue_ops.bench.baselines.history import DAY_S
-from cl_revenue_ops.bench.policy import ChannelView, NodeView, QuoteView, Refused, Settled
+from cl_revenue_ops.bench.policy import ChannelView, Moved, NodeView, QuoteView, Refused, Settled
 
 NODE_DEFAULT_PPM = 10
 NODE_DEFAULT_BASE_MSAT = 1_000
@@ -77,6 +77,11 @@ class FeeAdjuster:
 
     def refused(self, forward: Refused, node: NodeView) -> None:
         """Ignore it."""
+
+    def refilled(self, source: int, dest: int, moved: Moved, node: NodeView) -> None:
+        """Update both channels: the collection's own rebalancer calls it at the end of its run."""
+        for index in (source, dest):
+            self._update(node.channel(index), node)
 
     def _moved(self, channel: ChannelView) -> bool:
         last_msat = self._last_msat.get(channel.index)

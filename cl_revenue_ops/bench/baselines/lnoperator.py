@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import exp
 
 from cl_revenue_ops.bench.baselines.history import DAY_S, Remembering
-from cl_revenue_ops.bench.policy import ChannelView, NodeView
+from cl_revenue_ops.bench.policy import ChannelView, Moved, NodeView
 
 _CEILING_PPM = 5_000
 _LOW, _HIGH = 0.2, 0.8
@@ -16,6 +16,8 @@ _NUDGE, _DRAIN_NUDGE = 0.15, 0.40
 _LEAST_MULTIPLIER, _MOST_MULTIPLIER = -0.5, 1.0
 _BUSY_S, _SILENT_S = DAY_S, 3 * DAY_S
 _FIRST_LOOK_BACK_S = 7_200.0
+_FLOOR_FACTOR, _FLOOR_END_PPM = 1.1, 25.0
+_FLOOR_IDLE_S, _FLOOR_HALF_LIFE_S = 3 * DAY_S, 3 * DAY_S
 
 
 def sigmoid_ppm(share: float) -> int:
@@ -35,6 +37,18 @@ def nightly(multiplier: float, silent_s: float | None) -> float:
     return min(max(multiplier, _LEAST_MULTIPLIER), _MOST_MULTIPLIER)
 
 
+def floor_ppm(refill_ppm: float, idle_s: float) -> float:
+    """Return the fee that a refill at a price asks for: 1.1 times as much.
+
+    After three idle days it falls towards 25 ppm with a half-life of three days.
+    """
+    floor = _FLOOR_FACTOR * refill_ppm
+    if idle_s <= _FLOOR_IDLE_S or floor <= _FLOOR_END_PPM:
+        return floor
+    left = 0.5 ** ((idle_s - _FLOOR_IDLE_S) / _FLOOR_HALF_LIFE_S)
+    return float(_FLOOR_END_PPM + (floor - _FLOOR_END_PPM) * left)
+
+
 def zone(share: float) -> int:
     """Return -1 below 20 %, 1 above 80 %, else 0."""
     return (share > _HIGH) - (share < _LOW)
@@ -45,14 +59,16 @@ class _Signals:
     multiplier: float = 0.0
     updated_s: float | None = None
     updated_share: float | None = None
+    refill_ppm: float | None = None
+    refilled_s: float = 0.0
 
 
 class LnOperator(Remembering):
     """The tool's 2-hourly fee run and nightly multiplier, base fee 0.
 
-    Its floor of last refill price times 1.1 needs refills; the view shows none, so there is none
-    to recoup and the floor stays off, as in the tool before its first refill. Below 20 % the
-    multiplier may only raise. A forward counts for both of its channels.
+    Its floor of last refill price times 1.1 is off until a rebalancer beside it has told of a
+    refill. A channel is idle from its last forward or refill on. Below 20 % the multiplier may
+    only raise. A forward counts for both of its channels.
     """
 
     name = "lnoperator"
@@ -79,6 +95,19 @@ class LnOperator(Remembering):
         for channel in channels:
             self._price(channel, node)
 
+    def refilled(self, source: int, dest: int, moved: Moved, node: NodeView) -> None:
+        """Arm the destination's floor with what the refill cost."""
+        signals = self._of(dest)
+        signals.refill_ppm = moved.cost_msat * 1_000_000 / moved.moved_msat
+        signals.refilled_s = node.now_s
+
+    def _floor(self, index: int, now_s: float) -> float:
+        signals = self._of(index)
+        if signals.refill_ppm is None:
+            return 0.0
+        busy_s = max(signals.refilled_s, self.history.of(index).last_forward_s() or 0.0)
+        return floor_ppm(signals.refill_ppm, now_s - busy_s)
+
     def _of(self, index: int) -> _Signals:
         return self._signals.setdefault(index, _Signals())
 
@@ -99,6 +128,7 @@ class LnOperator(Remembering):
         target = curve * (1 + signals.multiplier)
         if share < _LOW:
             target = max(target, curve)
+        target = max(target, self._floor(channel.index, node.now_s))
         ppm = round(min(target, _CEILING_PPM))
         if self._worth(ppm - channel.ppm, channel.ppm, share, signals, node.now_s):
             node.set_fee(channel.index, ppm)

@@ -31,6 +31,9 @@ STEEPNESS_MOVED: Final = 0.02
 # Destinations that are worked on at a time.
 BLOCK: Final = 100
 _TINY: Final = 1e-150
+# The plan that holds still: quicker while the last solution is near.
+GO_ON: Final = shadow.Ascent(steps=60, size=0.1, averaged=True, lean=0.0)
+FROM_NOTHING: Final = shadow.Ascent(steps=600, size=0.1, averaged=True, lean=0.0)
 # A longer stretch (the plugin was down) belongs to no hour of the day.
 SEASONED_DAYS: Final = 0.1
 
@@ -95,6 +98,7 @@ class DemandBook:
     pool: Pool = field(default_factory=Pool)
     season: Season = field(default_factory=Season)
     values: dict[str, tuple[float, float]] = field(default_factory=dict)
+    settled: dict[str, tuple[float, float]] = field(default_factory=dict)
     learned_s: float | None = None
     surprises: dict[str, Surprise] = field(default_factory=dict)
     rivals: dict[str, Rivals] = field(default_factory=dict)
@@ -134,7 +138,8 @@ class DemandBook:
 
     def forget(self, peer_id: str) -> None:
         """Let go of a destination."""
-        for table in (self.peers, self.posteriors, self.values, self.surprises, self.rivals):
+        tables = self.peers, self.posteriors, self.values, self.settled, self.surprises, self.rivals
+        for table in tables:
             table.pop(peer_id, None)
 
     # -- learning -----------------------------------------------------------------------------
@@ -297,6 +302,26 @@ class DemandBook:
                 zip(names, rows, strict=True)
             )
         }
+
+    def settle(self, stocks: Sequence[Stock], volumes: FloatArray, mix: Mix) -> shadow.Plan:
+        """Return a plan that holds still: what acts on the value of stock itself reads this one.
+
+        `stocks` are of known peers; `volumes` and `mix` are theirs. From the last solution on.
+        """
+        names = [stock.peer_id for stock in stocks]
+        known = all(name in self.settled for name in names)
+        start = np.array([self.settled.get(name, (0.0, 0.0)) for name in names])
+        made = shadow.plan(
+            volumes,
+            mix,
+            np.array([stock.local_msat for stock in stocks]),
+            np.array([stock.capacity_msat for stock in stocks]),
+            Multipliers(start[:, 0], start[:, 1]),
+            GO_ON if known else FROM_NOTHING,
+        )
+        found = np.round(np.stack([made.multipliers.scarce, made.multipliers.full], 1), 3).tolist()
+        self.settled.update((name, (a, b)) for name, (a, b) in zip(names, found, strict=True))
+        return made
 
     def mix(self, names: Sequence[str]) -> Mix:
         """Return where each peer's traffic enters, leaning on where the node's traffic enters."""

@@ -45,13 +45,32 @@ class Multipliers:
 class Plan:
     """The plan's outcome, per peer in ppm; `level_ppm` is the node's price level P.
 
-    `own` is pi, `entering` the mean of pi where the peer's traffic enters.
+    `own` is pi, `entering` the mean of pi where the peer's traffic enters, `part` how much of it
+    is let in there. At the plan's own fees `into` enters by each peer, msat a day.
     """
 
     multipliers: Multipliers
     own: FloatArray
     entering: FloatArray
     level_ppm: float
+    part: FloatArray
+    into: FloatArray
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How a plan is solved: steps of which size; with `averaged` the mean of the last two thirds of
+    them is the solution, which holds still. `lean` is the weight of the part that leans on the
+    balance.
+    """
+
+    steps: int = STEPS
+    size: float = STEP_SIZE
+    averaged: bool = False
+    lean: float = LEAN
+
+
+QUICK: Final = Ascent()
 
 
 class Entry(NamedTuple):
@@ -98,6 +117,7 @@ def plan(
     local_msat: FloatArray,
     capacity_msat: FloatArray,
     start: Multipliers,
+    ascent: Ascent = QUICK,
 ) -> Plan:
     """Solve for the value of stock by projected dual ascent, from the last solution on.
 
@@ -116,23 +136,33 @@ def plan(
     room = np.maximum((1.0 - MARGIN) * capacity_msat - local_msat, least) / HORIZON_DAYS
     free = volumes[:, 0]
     turnover = 0.25 * (free + _inflow(mix, free, np.ones(len(mix.into))))
-    pace = STEP_SIZE * level / np.maximum(turnover, 0.1 * capacity_msat / HORIZON_DAYS + 1.0)
+    pace = ascent.size * level / np.maximum(turnover, 0.1 * capacity_msat / HORIZON_DAYS + 1.0)
     most_scarce = MOST_LEVELS * np.maximum(neutral, level)
     share = np.clip(local_msat / np.maximum(capacity_msat, 1.0), 0.0, 1.0)
-    lean = level * LEAN * (1.0 - 2.0 * share)
+    lean = level * ascent.lean * (1.0 - 2.0 * share)
     scarce, full, fees = start.scarce, start.full, neutral
-    for step in range(STEPS):
+    means = np.zeros((5, len(rows)))
+    first = ascent.steps // 3
+    for step in range(ascent.steps):
         own = scarce - full
         entering = entry(mix, own, fees)
         chosen = np.argmax(volumes * (FEES_PPM - (own - entering.value)[:, None]), axis=1)
         fees = FEES_PPM[chosen]
         asked = volumes[rows, chosen]
-        drain = asked * entering.part - _inflow(mix, asked, entering.open)
+        into = _inflow(mix, asked, entering.open)
+        drain = asked * entering.part - into
         damped = pace / np.sqrt(1.0 + 0.1 * step)
         scarce = np.clip(scarce + damped * (drain - stock), 0.0, most_scarce)
         full = np.clip(full + damped * (-drain - room), 0.0, MOST_LEVELS * level)
+        if ascent.averaged and step >= first:
+            row = np.stack([scarce, full, entering.part, into, entering.value])
+            means += row / (ascent.steps - first)
+    if ascent.averaged:
+        scarce, full, part, into, value = means
+        return Plan(Multipliers(scarce, full), scarce - full + lean, value, level, part, into)
     own = scarce - full + lean
-    return Plan(Multipliers(scarce, full), own, entry(mix, own, fees).value, level)
+    last = entry(mix, own, fees)
+    return Plan(Multipliers(scarce, full), own, last.value, level, last.part, into)
 
 
 def _inflow(mix: Mix, volume: FloatArray, is_open: FloatArray) -> FloatArray:

@@ -9,49 +9,31 @@ leaves less what enters over the horizon H may use up the stock above a margin, 
     stock(pi) = (1 - m) C + H (D_j(pi) - I_j)      for pi < 0
 
 and pi is 0 between the two. So a refill is valued at what its sats will sell for at the price that
-will then hold, and a sat that would lie idle is worth nothing.
+will then hold, and a sat that would lie idle is worth nothing. Room is never worth more than the
+plan of the whole node says now: a payment that finds none is lost with its fee, and costs nothing
+else.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from cl_revenue_ops.domain.demand.curve import FEES_PPM, FloatArray
-from cl_revenue_ops.domain.demand.shadow import HORIZON_DAYS, MARGIN, Mix
+from cl_revenue_ops.domain.demand.curve import FEES_PPM, FloatArray, IndexArray
+from cl_revenue_ops.domain.demand.shadow import HORIZON_DAYS, MARGIN
 
 # Values of stock as multiples of the price that would be best were stock worth nothing.
 SCARCE: Final = (4.0, 2.5, 1.75, 1.25, 0.9, 0.65, 0.45, 0.3, 0.18, 0.08, 0.0)
 FULL: Final = (0.0, -0.08, -0.2, -0.5, -1.0)
-ROUNDS: Final = 4
 Knots = tuple[tuple[int, float], ...]
 
 
-class Flow(NamedTuple):
-    """What is expected to leave and to enter at each peer, msat a day, at the fees in force."""
-
-    out: FloatArray
-    into: FloatArray
-
-
-def expected_flow(
-    volumes: FloatArray, mix: Mix, fees_ppm: FloatArray, local_msat: FloatArray
-) -> Flow:
-    """Return the flow that the fees in force and the stocks allow, over the horizon.
-
-    `volumes` (peers, FEES) msat a day. What is not in stock, and does not come in, is not sold.
-    """
-    places = np.clip(np.searchsorted(FEES_PPM, fees_ppm), 0, len(FEES_PPM) - 1)
-    asked = volumes[np.arange(len(volumes)), places]
-    out = asked
-    into = np.zeros(len(volumes))
-    for _ in range(ROUNDS):
-        into = np.bincount(mix.into, mix.share * out[mix.out], len(volumes)).astype(np.float64)
-        into = into + mix.common * float(mix.rest @ out)
-        out = np.minimum(asked, np.maximum(local_msat, 0.0) / HORIZON_DAYS + into)
-    return Flow(out, into)
+def places(fees_ppm: FloatArray) -> IndexArray:
+    """Return where fees stand in the grid."""
+    found: IndexArray = np.clip(np.searchsorted(FEES_PPM, fees_ppm), 0, len(FEES_PPM) - 1)
+    return found
 
 
 def curves(
@@ -59,11 +41,13 @@ def curves(
     entering_ppm: FloatArray,
     into_msat: FloatArray,
     capacity_msat: FloatArray,
+    most_room_ppm: FloatArray,
 ) -> list[Knots]:
     """Return each peer's knots (stock in msat, pi in ppm), stock rising and pi not rising.
 
     `entering_ppm` is what the room that its traffic fills is worth, `into_msat` what enters by it
-    a day. Stocks are clipped to the capacity; a curve with no stock in it is flat.
+    a day, `most_room_ppm` the most that room is worth. Stocks are clipped to the capacity; a curve
+    with no stock in it is flat.
     """
     neutral = FEES_PPM[np.argmax(volumes * FEES_PPM, axis=1)]
     rows = np.arange(len(volumes))
@@ -79,7 +63,7 @@ def curves(
     columns = [stocks(m, low) for m in SCARCE] + [stocks(m, high) for m in FULL]
     table = np.clip(np.stack(columns, axis=1), 0.0, capacity_msat[:, None])
     table = np.maximum.accumulate(table, axis=1)
-    values = np.round(np.outer(neutral, SCARCE + FULL), 2)
+    values = np.round(np.maximum(np.outer(neutral, SCARCE + FULL), -most_room_ppm[:, None]), 2)
     return [
         _knots(stock, value) for stock, value in zip(table.tolist(), values.tolist(), strict=True)
     ]

@@ -32,12 +32,15 @@ def of(
     beliefs = [worths[name].belief for name in names]
     volumes = belief.volumes_msat_per_day(beliefs)
     best = FEES_PPM[np.argmax(volumes * FEES_PPM, axis=1)]
-    fees = np.array([float(asked_ppm.get(n, best[k])) for k, n in enumerate(names)])
-    local = np.array([stock.local_msat for stock in held])
     capacity = np.array([stock.capacity_msat for stock in held])
-    flow = stock_curve.expected_flow(volumes, demand.mix(names), fees, local)
-    entering = np.array([worths[name].entering_ppm for name in names])
-    knots = stock_curve.curves(volumes, entering, flow.into, capacity)
+    mix = demand.mix(names)
+    plan = demand.settle(held, volumes, mix)
+    asked = np.array([float(asked_ppm.get(n, best[k])) for k, n in enumerate(names)])
+    room = np.maximum(-plan.own, 0.0)
+    knots = stock_curve.curves(
+        volumes * plan.part[:, None], plan.entering, plan.into, capacity, room
+    )
+    sales = volumes[np.arange(len(names)), stock_curve.places(asked)]
     others = [_others_ppm(one, float(best[k])) for k, one in enumerate(beliefs)]
     return StockCurves(
         now_s,
@@ -48,8 +51,8 @@ def of(
                 round(stock.local_msat),
                 round(stock.capacity_msat),
                 knots[place],
-                round(fees[place]),
-                round(float(flow.out[place])),
+                round(asked[place]),
+                round(float(sales[place])),
                 others[place],
                 KNOWN if beliefs[place].is_sure else round(demand.peers[name].seen, 2),
             )

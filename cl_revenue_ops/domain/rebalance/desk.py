@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from cl_revenue_ops.domain import jsontext
@@ -63,32 +63,34 @@ class RebalanceDesk:
         return Survey(tuple(chosen), tuple(left), no_into, no_out)
 
     def _choose(
-        self,
-        situation: Situation,
-        out: list[End],
-        into: list[End],
-        local: dict[str, int],
+        self, situation: Situation, out: list[End], into: list[End], local: dict[str, int],
         pairs: list[Pair],
-    ) -> list[Pair]:
+    ) -> list[Pair]:  # fmt: skip
         chosen: list[Pair] = []
         free_msat = situation.free_msat
         facts = {fact.channel_id: fact for fact in situation.facts}
         while len(chosen) < MOST_JOBS:
-            best = max(
-                (pair for pair in pairs if pair.refusal is None),
-                key=lambda pair: pair.expected_msat,
-                default=None,
-            )
+            worthwhile = (pair for pair in pairs if pair.refusal is None)
+            best = max(worthwhile, key=lambda pair: pair.expected_msat, default=None)
             if best is None:
                 break
             chosen.append(best)
             free_msat -= best.reserve_msat
             busy = {best.source_channel_id, best.channel_id}
+            changed = {facts[name].peer_id for name in busy}
             local[facts[best.source_channel_id].peer_id] -= best.amount_msat
             local[facts[best.channel_id].peer_id] += best.amount_msat
             out = [end for end in out if end.fact.channel_id not in busy]
             into = [end for end in into if end.fact.channel_id not in busy]
-            pairs = self._pairs(situation, out, into, local, free_msat)
+            pairs = [
+                pair
+                for pair in pairs
+                if busy.isdisjoint(pair[:2])
+                and changed.isdisjoint((facts[pair[0]].peer_id, facts[pair[1]].peer_id))
+                and (pair.refusal is not None or pair.reserve_msat <= free_msat)
+            ]
+            looked = {(pair.source_channel_id, pair.channel_id) for pair in pairs}
+            pairs += self._pairs(situation, out, into, local, free_msat, looked)
         return chosen
 
     def _ends(self, situation: Situation, judge: Any) -> tuple[list[End], dict[str, str]]:
@@ -112,23 +114,19 @@ class RebalanceDesk:
         into: list[End],
         local: Mapping[str, int],
         free_msat: int,
+        apart_from: Container[tuple[str, str]] = (),
     ) -> list[Pair]:
-        return [
-            self._pair(situation, source, destination, local, free_msat)
+        ways = (
+            expected.between(self.routes, source, destination, local, situation.now_s)
             for destination in into
             for source in out
             if source.fact.peer_id != destination.fact.peer_id
-        ]
+            and (source.fact.channel_id, destination.fact.channel_id) not in apart_from
+        )
+        return [self._pair(situation, way, free_msat) for way in ways]
 
-    def _pair(
-        self,
-        situation: Situation,
-        source: End,
-        destination: End,
-        local: Mapping[str, int],
-        free_msat: int,
-    ) -> Pair:
-        pair = expected.consider(situation, self.routes, source, destination, local, free_msat)
+    def _pair(self, situation: Situation, way: expected.Between, free_msat: int) -> Pair:
+        pair = expected.consider(situation, self.routes, way, free_msat)
         rest = self.breakers.refusal(pair.source_channel_id, pair.channel_id, situation.now_s)
         return pair if rest is None or pair.refusal else pair._replace(refusal=rest)
 
@@ -161,9 +159,8 @@ class RebalanceDesk:
         source = End(here, curves[here.peer_id], here.spendable_msat)
         destination = End(there, curves[there.peer_id], there.receivable_msat)
         local = ends.stocks(situation)
-        pair = expected.of_amount(
-            situation, self.routes, source, destination, local, amount_msat, max_fee_msat, force
-        )
+        way = expected.between(self.routes, source, destination, local, situation.now_s)
+        pair = expected.of_amount(situation, self.routes, way, amount_msat, max_fee_msat, force)
         if force:
             return pair
         for judge, fact in ((ends.source, here), (ends.destination, there)):

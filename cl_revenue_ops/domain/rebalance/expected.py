@@ -11,9 +11,10 @@ move is worth, so no payment can lose.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from cl_revenue_ops.domain.demand.stock_curve import value_at, worth_msat
+from cl_revenue_ops.domain.demand.stock_curve import value_at, value_below, worth_msat
 from cl_revenue_ops.domain.rebalance.ends import LEAST_MSAT, End
 from cl_revenue_ops.domain.rebalance.facts import Pair, Situation
 from cl_revenue_ops.domain.rebalance.routes import NODES, RouteBook
@@ -25,9 +26,10 @@ DOUBT: Final = 4.0
 """So many forwards of evidence, and half of what a refill seems worth is believed."""
 
 SIZES: Final = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.08, 0.05)
-MOST_PAYMENTS: Final = 8
+PARTS: Final = (1, 2, 4, 8)
 FIRST_PAYMENT_MSAT: Final = 200_000_000
 SAT: Final = 1_000
+NO_BUDGET: Final = "the budget does not allow it"
 
 
 class Stakes(NamedTuple):
@@ -58,10 +60,10 @@ def believed(evidence: float) -> float:
     return (evidence + 0.5) / (evidence + 0.5 + DOUBT)
 
 
-def stakes(source: End, destination: End, local: Mapping[str, int], amount_msat: int) -> Stakes:
-    """Return what moving an amount is worth; `local` has the peers' stocks as they stand."""
-    into, out = destination.curve, source.curve
-    there, here = local[into.peer_id], local[out.peer_id]
+def stakes(way: Between, amount_msat: int) -> Stakes:
+    """Return what moving an amount is worth."""
+    into, out = way.destination.curve, way.source.curve
+    there, here = way.there_msat, way.here_msat
     value = worth_msat(into.knots, there, there + amount_msat)
     loss = -worth_msat(out.knots, here, here - amount_msat)
     doubt_in, doubt_out = believed(into.evidence), believed(out.evidence)
@@ -112,11 +114,11 @@ def kelly_share(success: float, gain_msat: float, risked_msat: float, fraction: 
 def payment_msat(routes: RouteBook, source: str, into: str, total_msat: int, now_s: float) -> int:
     """Return the size of one payment, whole satoshis: where size times success is highest."""
     best_msat, most = LEAST_MSAT, 0.0
-    for parts in range(1, MOST_PAYMENTS + 1):
+    for parts in PARTS:
         amount_msat = total_msat // parts // SAT * SAT
         if amount_msat < LEAST_MSAT and parts > 1:
             break
-        if amount_msat > FIRST_PAYMENT_MSAT and parts < MOST_PAYMENTS:
+        if amount_msat > FIRST_PAYMENT_MSAT and parts < PARTS[-1]:
             continue
         through = routes.success(source, into, amount_msat, now_s) * amount_msat
         if through > most:
@@ -124,52 +126,82 @@ def payment_msat(routes: RouteBook, source: str, into: str, total_msat: int, now
     return min(best_msat, total_msat)
 
 
-def consider(
-    situation: Situation,
-    routes: RouteBook,
-    source: End,
-    destination: End,
-    local: Mapping[str, int],
-    free_msat: int,
-) -> Pair:
+@dataclass(frozen=True)
+class Between:
+    """Two ends with what is known of the way from one to the other."""
+
+    source: End
+    destination: End
+    here_msat: int
+    there_msat: int
+    costs_ppm: tuple[float, ...]
+
+    @property
+    def peers(self) -> tuple[str, str]:
+        """The peers that sats leave to and come back by."""
+        return self.source.fact.peer_id, self.destination.fact.peer_id
+
+    @property
+    def most_gain_ppm(self) -> float:
+        """What the first sat of a move gains, before its cost: no later one gains more."""
+        there = value_at(self.destination.curve.knots, self.there_msat)
+        here = value_below(self.source.curve.knots, self.here_msat)
+        doubt_in = believed(self.destination.curve.evidence) if there > 0.0 else 1.0
+        doubt_out = 1.0 if here > 0.0 else believed(self.source.curve.evidence)
+        return there * doubt_in - here * doubt_out
+
+
+def between(
+    routes: RouteBook, source: End, destination: End, local: Mapping[str, int], now_s: float
+) -> Between:
+    """Return two ends with the prices that a route may have, by what the last hop charges."""
+    remote = destination.fact.remote
+    last_hop_ppm = 0.0 if remote is None else float(remote.fee_ppm)
+    out, into = source.fact.peer_id, destination.fact.peer_id
+    others_ppm = destination.curve.others_ppm
+    costs = routes.costs_ppm(out, into, others_ppm, last_hop_ppm, now_s)
+    return Between(source, destination, local[out], local[into], costs)
+
+
+def consider(situation: Situation, routes: RouteBook, way: Between, free_msat: int) -> Pair:
     """Return the best move between two channels, with a refusal where it should not be made."""
     terms = situation.terms
-    hive = destination.fact.peer_id in situation.hive
+    hive = way.destination.fact.peer_id in situation.hive
     lowest_msat = -terms.hive_tolerance_msat if hive else terms.min_profit_msat
-    most_msat = min(source.most_msat, destination.most_msat)
+    most_msat = min(way.source.most_msat, way.destination.most_msat)
+    spare_ppm = way.most_gain_ppm - way.costs_ppm[0]
+    if not hive and spare_ppm * most_msat / 1e6 <= max(lowest_msat, 0):
+        return _hopeless(way, most_msat)
     best: Pair | None = None
     for size in SIZES:
         amount_msat = int(most_msat * size) // SAT * SAT
         if amount_msat < LEAST_MSAT:
             break
-        pair = _sized(situation, routes, source, destination, local, amount_msat, lowest_msat)
+        pair = _sized(situation, routes, way, amount_msat, lowest_msat)
         if pair.max_ppm and pair.reserve_msat > free_msat:
-            pair = pair._replace(refusal="the budget does not allow it")
+            pair = pair._replace(refusal=NO_BUDGET)
         if best is None or _rank(pair) > _rank(best):
             best = pair
+        elif best.refusal is None:
+            # What a move earns has one peak in its size.
+            break
     if best is None:
-        return _nothing(source, destination, "too little to move")
+        return _nothing(way, "too little to move")
     if terms.kelly_fraction is None or best.refusal is not None:
         return best
-    share = kelly_share(
-        best.success,
-        best.value_msat - best.loss_msat,
-        best.cost_msat,
-        terms.kelly_fraction,
-    )
+    gain_msat = best.value_msat - best.loss_msat
+    share = kelly_share(best.success, gain_msat, best.cost_msat, terms.kelly_fraction)
     amount_msat = int(best.amount_msat * share) // SAT * SAT
     if amount_msat < LEAST_MSAT:
         return best._replace(refusal=f"Kelly: {share:.0%} of it is too little to move")
-    found = _sized(situation, routes, source, destination, local, amount_msat, lowest_msat)
+    found = _sized(situation, routes, way, amount_msat, lowest_msat)
     return found._replace(record={**found.record, "kelly_share": round(share, 4)})
 
 
 def of_amount(
     situation: Situation,
     routes: RouteBook,
-    source: End,
-    destination: End,
-    local: Mapping[str, int],
+    way: Between,
     amount_msat: int,
     max_fee_msat: int | None,
     force: bool,
@@ -178,14 +210,14 @@ def of_amount(
 
     Where it is not worth its price it is refused, unless it is forced.
     """
-    pair = _sized(situation, routes, source, destination, local, amount_msat, 0)
-    costs = route_costs(routes, source, destination, situation.now_s)
+    pair = _sized(situation, routes, way, amount_msat, 0)
+    costs = way.costs_ppm
     max_ppm = pair.max_ppm
     if max_fee_msat is not None:
         max_ppm = max_fee_msat * 1_000_000 // max(pair.amount_msat, 1)
     elif not max_ppm and force:
         max_ppm = int(costs[-NODES // 10]) + 1
-    at = stakes(source, destination, local, pair.amount_msat)
+    at = stakes(way, pair.amount_msat)
     below = [cost for cost in costs if cost <= max_ppm]
     cost_ppm = sum(below) / len(below) if below else float(max_ppm)
     success = float(pair.record["works"]) * len(below) / NODES
@@ -212,33 +244,24 @@ def _rank(pair: Pair) -> tuple[bool, int]:
 def _sized(
     situation: Situation,
     routes: RouteBook,
-    source: End,
-    destination: End,
-    local: Mapping[str, int],
+    way: Between,
     amount_msat: int,
     lowest_msat: int,
 ) -> Pair:
     """Return the move of one amount at its best price."""
-    now_s = situation.now_s
-    out, into = source.fact.peer_id, destination.fact.peer_id
-    part_msat = payment_msat(routes, out, into, amount_msat, now_s)
+    part_msat = payment_msat(routes, *way.peers, amount_msat, situation.now_s)
     amount_msat = amount_msat // part_msat * part_msat
-    at = stakes(source, destination, local, amount_msat)
-    costs = route_costs(routes, source, destination, now_s)
+    at = stakes(way, amount_msat)
+    costs = way.costs_ppm
     works = 1.0
     if situation.terms.weigh_reputation:
-        works = routes.success(out, into, part_msat, now_s)
+        works = routes.success(*way.peers, part_msat, situation.now_s)
     # What a fleet member may cost is given away on purpose; all else has to leave the least gain.
     priced = best_price(costs, works, at, float(lowest_msat))
     record: dict[str, Any] = {
-        "stock_there_msat": local[into],
-        "stock_here_msat": local[out],
-        "pi_there_ppm": round(value_at(destination.curve.knots, local[into]), 2),
-        "pi_here_ppm": round(value_at(source.curve.knots, local[out]), 2),
+        **_seen(way),
         "margin_ppm": round(at.margin_ppm, 2),
-        "believed": round(believed(destination.curve.evidence), 4),
         "works": round(works, 4),
-        "others_ppm": destination.curve.others_ppm,
         "cost_low_ppm": round(costs[NODES // 10], 1),
         "cost_mid_ppm": round(costs[NODES // 2], 1),
         "cost_high_ppm": round(costs[-NODES // 10], 1),
@@ -249,14 +272,13 @@ def _sized(
     if priced is None:
         refusal = _too_dear(at, costs[0], lowest_msat)
         return Pair(
-            source.fact.channel_id, destination.fact.channel_id, amount_msat, part_msat,
+            *_channels(way), amount_msat, part_msat,
             0, 0, value, loss, 0, 0.0, -OVERHEAD_MSAT, refusal, record,
         )  # fmt: skip
     expected = round(priced.expected_msat)
     short = expected <= 0 if lowest_msat >= 0 else expected < lowest_msat
     return Pair(
-        source.fact.channel_id,
-        destination.fact.channel_id,
+        *_channels(way),
         amount_msat,
         part_msat,
         priced.max_ppm,
@@ -271,16 +293,6 @@ def _sized(
     )
 
 
-def route_costs(
-    routes: RouteBook, source: End, destination: End, now_s: float
-) -> tuple[float, ...]:
-    """Return what a route from one to the other may cost, by what the last hop charges at least."""
-    remote = destination.fact.remote
-    last_hop_ppm = 0.0 if remote is None else float(remote.fee_ppm)
-    pair = source.fact.peer_id, destination.fact.peer_id
-    return routes.costs_ppm(*pair, destination.curve.others_ppm, last_hop_ppm, now_s)
-
-
 def _too_dear(at: Stakes, cheapest_ppm: float, lowest_msat: int) -> str:
     gain_ppm = at.gain_msat / at.amount_msat * 1e6
     if at.gain_msat <= 0.0:
@@ -290,6 +302,32 @@ def _too_dear(at: Stakes, cheapest_ppm: float, lowest_msat: int) -> str:
     return f"worth {gain_ppm:.0f} ppm, and no route is likely below {cheapest_ppm:.0f}"
 
 
-def _nothing(source: End, destination: End, refusal: str) -> Pair:
-    ends = source.fact.channel_id, destination.fact.channel_id
-    return Pair(*ends, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, refusal, {})
+def _channels(way: Between) -> tuple[str, str]:
+    return way.source.fact.channel_id, way.destination.fact.channel_id
+
+
+def _seen(way: Between) -> dict[str, Any]:
+    into, out = way.destination.curve, way.source.curve
+    return {
+        "stock_there_msat": way.there_msat,
+        "stock_here_msat": way.here_msat,
+        "pi_there_ppm": round(value_at(into.knots, way.there_msat), 2),
+        "pi_here_ppm": round(value_at(out.knots, way.here_msat), 2),
+        "believed": round(believed(into.evidence), 4),
+        "others_ppm": into.others_ppm,
+    }
+
+
+def _nothing(way: Between, refusal: str) -> Pair:
+    return Pair(*_channels(way), 0, 0, 0, 0, 0, 0, 0, 0.0, 0, refusal, _seen(way))
+
+
+def _hopeless(way: Between, most_msat: int) -> Pair:
+    gain_ppm, cheapest = way.most_gain_ppm, way.costs_ppm[0]
+    if gain_ppm <= 0.0:
+        return _nothing(way, f"a sat is worth no more there than here ({gain_ppm:.0f} ppm)")
+    if gain_ppm <= cheapest:
+        return _nothing(
+            way, f"worth {gain_ppm:.0f} ppm at most, and no route is likely below {cheapest:.0f}"
+        )
+    return _nothing(way, f"{most_msat // SAT} sat, all there is to move, could not earn enough")
