@@ -17,6 +17,7 @@ from messages.rebalance import ExecutorView, ReadExecutor, StockCurves
 RUNNER = "rebalance-runner"
 FRESH_S = 15.0
 PATIENCE_S = 10.0
+ORDER_PATIENCE_S = 3.0
 
 
 class RebalanceSight:
@@ -49,7 +50,7 @@ class RebalanceSight:
 
     # -- the executor -------------------------------------------------------------------------
 
-    def look(self, patience_s: float = PATIENCE_S) -> Steps:
+    def look(self, patience_s: float) -> Steps:
         """Ask the executor; what it answers holds until the next look, a refusal as well."""
         try:
             self.view = yield Ask(RUNNER, ReadExecutor, {}, patience_s)
@@ -60,10 +61,10 @@ class RebalanceSight:
         self._asked_s = self._clock.monotonic()
 
     def look_again(self) -> Steps:
-        """Ask the executor, unless that was done just now."""
+        """Ask the executor, unless that was done just now; somebody may wait for what comes of it."""
         asked_s = self._asked_s
         if asked_s is None or self._clock.monotonic() - asked_s >= FRESH_S:
-            yield from self.look()
+            yield from self.look(ORDER_PATIENCE_S)
 
     def executor_trouble(self) -> str | None:
         """Why nothing can be carried out now, None where it can."""

@@ -21,6 +21,8 @@ OPTIONS = {
     "revenue-ops-daily-budget-sats": "5000",
     "revenue-ops-min-wallet-reserve": "100000",
     "revenue-ops-rebalance-min-profit": "1",
+    # What sats are worth is told by the test, and by no fee cycle in between.
+    "revenue-ops-fee-interval": "86400",
 }
 
 
