@@ -61,7 +61,7 @@ class RebalanceSight:
         self._asked_s = self._clock.monotonic()
 
     def look_again(self) -> Steps:
-        """Ask the executor, unless that was done just now; somebody may wait for what comes of it."""
+        """Ask the executor, unless that was done just now; somebody may wait for it."""
         asked_s = self._asked_s
         if asked_s is None or self._clock.monotonic() - asked_s >= FRESH_S:
             yield from self.look(ORDER_PATIENCE_S)
