@@ -41,6 +41,7 @@ class RebalanceScore:
         self._health = Health()
         self._place = self._stored = 0
         self._read: tuple[float, tuple[ChannelFact, ...]] | None = None
+        self._facts: tuple[ChannelFact, ...] = ()
 
     # -- memory -------------------------------------------------------------------------------
 
@@ -108,7 +109,7 @@ class RebalanceScore:
     def seen(self, at_s: float, facts: tuple[ChannelFact, ...]) -> None:
         """The channels as they were read; they count at the next catching up, when every forward
         of before is in the log."""
-        self._read = (at_s, facts)
+        self._read, self._facts = (at_s, facts), facts
 
     def catch_up(self) -> Steps:
         """Take in the forwards since the last time, and judge."""
@@ -141,11 +142,16 @@ class RebalanceScore:
         return {scid: entry.peer_id for entry in entries for scid in entry.scids}
 
     def _worth_ppm(self) -> dict[str, float]:
+        """What one more sat is worth at each peer, at the stock that was read last."""
         curves = self._sight.curves
         if curves is None:
             return {}
+        stock: dict[str, int] = {}
+        for fact in self._facts:
+            above = max(0, fact.local_msat - fact.our_reserve_msat)
+            stock[fact.peer_id] = stock.get(fact.peer_id, 0) + above
         return {
-            peer_id: value_at(curve.knots, curve.local_msat)
+            peer_id: value_at(curve.knots, stock.get(peer_id, curve.local_msat))
             for peer_id, curve in curves.curves.items()
         }
 

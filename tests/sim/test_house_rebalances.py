@@ -89,6 +89,10 @@ def test_the_search_begins_the_best_moves_and_none_on_a_channel_twice(
     node.wait_s(600)
     assert {job["state"] for job in node.jobs()} == {"ended"}
     assert all(job["moved_sats"] > 1_000_000 for job in node.jobs())
+    for row in node.call("revenue-report", ["rebalances"])["rebalances"]:
+        # pi falls in a line from 2,000 ppm at nothing to zero at all: little is left of it.
+        worth_ppm = row["unsold_worth_sats"] / row["unsold_sats"] * 1e6
+        assert 50 < worth_ppm < 150, "valued at the stock of now, not of before"
     assert node.orphans() == []
 
 
