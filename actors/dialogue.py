@@ -40,6 +40,8 @@ class Dialogue:
         self._context = context
         self._name = name
         self._silence = silence
+        # One an actor's dialogue: several of them wait for their answers side by side.
+        self._key = f"{type(silence).__name__} {name}"
         self._steps: Steps | None = None
         self._number = 0
         self._open: str | None = None
@@ -80,7 +82,7 @@ class Dialogue:
             ask = steps.throw(result) if isinstance(result, Refused) else steps.send(result)
         except StopIteration:
             self._steps = None
-            self._context.cancel(type(self._silence).__name__)
+            self._context.cancel(self._key)
             return
         except BaseException:
             self._steps = None
@@ -93,4 +95,4 @@ class Dialogue:
         self._open = f"{self._name} {context.generation}.{self._number}"
         self._due_s = context.clock.monotonic() + ask.patience_s
         context.tell(ask.address, ask.kind(self._open, context.address, self._due_s, **ask.fields))
-        context.after(ask.patience_s, self._silence)
+        context.after(ask.patience_s, self._silence, self._key)

@@ -30,6 +30,7 @@ from cl_revenue_ops.ports import (
     Node,
     PaymentNode,
     PolicyStore,
+    RebalanceStore,
     ReportNode,
     ReportStore,
     SettingsStore,
@@ -54,7 +55,7 @@ from messages.fees import FeesPutBack, StockPrices
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
 from messages.policies import PolicyChanged, PolicySnapshot
-from messages.rebalance import ExecutorTouched
+from messages.rebalance import ExecutorTouched, PaymentSeen, StockCurves
 from messages.settings import ConfigChanged
 
 CHANNEL_REGISTRY, ACCOUNTANT = "channel-registry", "accountant"
@@ -76,6 +77,7 @@ class Stores:
     boss: Callable[[Lease], BossStore]
     reports: Callable[[Lease], ReportStore]
     imports: Callable[[Lease], ImportStore]
+    rebalances: Callable[[Lease], RebalanceStore]
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,16 @@ class _Births:
             gate=self._ports.gate,
         )
 
+    def rebalancer(self, context: Context) -> MailboxActor:
+        from actors.rebalancer import Rebalancer
+
+        return Rebalancer(
+            context,
+            store=self._stores.rebalances(context.lease),
+            identity=Identity(self._known),
+            gate=self._ports.gate,
+        )
+
     def clboss_keeper(self, context: Context) -> MailboxActor:
         from actors.clboss_keeper import ClbossKeeper
 
@@ -304,6 +316,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
     shown = (*channels, FlowReport, PolicySnapshot, StockPrices)
+    moves = (*channels, FlowReport, PolicySnapshot, StockCurves, PaymentSeen)
     flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
@@ -319,6 +332,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
         ("fee-controller", SUSPENDED, births.fee_controller, fees),
         ("clboss-keeper", OPTIONAL, births.clboss_keeper, boss),
         ("rebalance-runner", OPTIONAL, births.rebalance_runner, (ConfigChanged, ExecutorTouched)),
+        ("rebalancer", SUSPENDED, births.rebalancer, moves),
         ("importer", OPTIONAL, births.importer, channels),
         ("exporter", OPTIONAL, births.exporter, channels),
     ]

@@ -142,6 +142,7 @@ class Wiring:
         from cl_revenue_ops.storage.import_store import SqliteImportStore
         from cl_revenue_ops.storage.ledger_store import SqliteLedgerStore
         from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
+        from cl_revenue_ops.storage.rebalance_store import SqliteRebalanceStore
         from cl_revenue_ops.storage.report_store import SqliteReportStore
         from cl_revenue_ops.storage.settings_store import SqliteSettingsStore
 
@@ -160,5 +161,6 @@ class Wiring:
             boss=lambda lease: SqliteBossStore(database, lease),
             reports=lambda lease: SqliteReportStore(database, lease),
             imports=lambda lease: SqliteImportStore(database, lease),
+            rebalances=lambda lease: SqliteRebalanceStore(database, lease),
             care=lambda lease: SqliteCareStore(database, lease, self._core.clock),
         )

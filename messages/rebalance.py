@@ -230,9 +230,10 @@ class ClearReservations(Command):
 
 @dataclass(frozen=True)
 class RebalanceReport(Command):
-    """The scoreboard of jobs begun within the last days; None: all."""
+    """The scoreboard of jobs begun within the last days; None: all. `text` asks for tables."""
 
     window_days: int | None
+    text: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from cl_revenue_ops.commands.binding import Param, usage
 from cl_revenue_ops.commands.reference_clboss import BOSS_TEXTS
 from cl_revenue_ops.commands.reference_exchange import EXCHANGE_TEXTS
+from cl_revenue_ops.commands.reference_rebalance import REBALANCE_TEXTS
 from cl_revenue_ops.commands.reference_reports import REPORT_TEXTS
 from cl_revenue_ops.commands.reference_text import CommandText
 from cl_revenue_ops.commands.table import COMMANDS, RpcCommand
@@ -211,6 +212,7 @@ TEXTS: Mapping[str, CommandText] = {
             "revenue-policy suggest",
         ),
     ),
+    **REBALANCE_TEXTS,
     **REPORT_TEXTS,
     **BOSS_TEXTS,
     **EXCHANGE_TEXTS,

@@ -22,15 +22,21 @@ REPORT_TEXTS: Mapping[str, CommandText] = {
         " `splice_costs`, `rebalance_costs`, each `last_24h_sats`, `last_7d_sats`,"
         " `last_30d_sats`, `total_sats`. `policies`, `hive`: what holds for peers. `reconcile`:"
         " `rows` of the books beside the node with `remainder_msat`, `balanced`, `in_words`."
+        " `rebalances`: `totals` and, for each job, what it promised, what it brought, whether"
+        " it has `paid`, and whether rebalancing has `suspended` itself ([rebalancing.md]"
+        "(../specs/rebalancing.md))."
         " `shadow`: what the fees decided on would have done beside those in force, with an 80 %"
         " interval; field by field: [api.md](../specs/api.md).",
-        _REPORTER + " `shadow` by the FeeController, one comparison at a time.",
+        _REPORTER + " `shadow` by the FeeController, one comparison at a time; `rebalances` by the"
+        " Rebalancer.",
         {
-            "report_type": "summary, peer, channel, costs, policies, hive, reconcile or shadow",
+            "report_type": "summary, peer, channel, costs, policies, hive, reconcile, rebalances or"
+            " shadow",
             "format": f"all but shadow: {_FORMAT}",
             "peer_id": "peer: a node id",
             "channel_id": "channel: by any of its names, closed ones too",
-            "window_days": "shadow: how many days to look back, 1 to 31",
+            "window_days": "shadow: how many days to look back, 1 to 31; rebalances: jobs begun"
+            " within so many days, 1 to 3650, without it all",
         },
         (
             "another report, a channel that there never was: -32602",
@@ -42,6 +48,7 @@ REPORT_TEXTS: Mapping[str, CommandText] = {
             "revenue-report costs format=text",
             "revenue-report channel 900000x12x0",
             "revenue-report reconcile format=text",
+            "revenue-report rebalances window_days=30 format=text",
             "revenue-report shadow window_days=14",
         ),
     ),

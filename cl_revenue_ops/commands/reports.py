@@ -11,6 +11,7 @@ from cl_revenue_ops.commands.binding import BadInput, Param
 from cl_revenue_ops.commands.desk import FrontDesk, HandOn
 from messages.channels import ChannelEntry
 from messages.fees import ShadowReport
+from messages.rebalance import RebalanceReport
 from messages.reports import MakeReport
 
 REPORTER = "reporter"
@@ -35,6 +36,11 @@ def _shadow(desk: FrontDesk, args: Mapping[str, Any]) -> HandOn:
     return HandOn(
         "fee-controller", lambda i, to, by: ShadowReport(i, to, by, days), patience_s=PATIENCE_S
     )
+
+
+def _rebalances(desk: FrontDesk, args: Mapping[str, Any]) -> HandOn:
+    days, text = args["window_days"], args["format"] == TEXT
+    return HandOn("rebalancer", lambda i, to, by: RebalanceReport(i, to, by, days, text))
 
 
 def any_channel(desk: FrontDesk, name: str) -> ChannelEntry:
@@ -91,6 +97,10 @@ REPORTS: Mapping[str, Report] = {
     "policies": Report(_asking("policies"), (FORMAT,)),
     "hive": Report(_asking("hive"), (FORMAT,)),
     "reconcile": Report(_asking("reconcile"), (FORMAT,)),
+    "rebalances": Report(
+        _rebalances,
+        (Param("window_days", values.whole("window_days", 1, LONGEST_WINDOW_DAYS)), FORMAT),
+    ),
     "shadow": Report(
         _shadow,
         (Param("window_days", values.whole("window_days", 1, LONGEST_DAYS), default=7),),

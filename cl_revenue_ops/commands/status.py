@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from cl_revenue_ops.commands.desk import VERSION, FrontDesk
@@ -17,6 +18,7 @@ def status(desk: FrontDesk) -> dict[str, object]:
     settings = desk.notice("settings") or {}
     config = desk.book().config
     fees = desk.notice("fee-controller") or {}
+    moves = desk.notice("rebalancer") or {}
     gate = desk.gate.reasons()
     return {
         "status": "running" if not supervisor.get("stopping") else "stopping",
@@ -41,7 +43,9 @@ def status(desk: FrontDesk) -> dict[str, object]:
         "channel_states": desk.rendered("channel_states", _sources(desk), _channel_states),
         "recent_fee_changes": fees.get("recent", [])[:NEWEST],
         "foreign_fees": fees.get("foreign", []),
-        "recent_rebalances": [],
+        "recent_rebalances": moves.get("recent", [])[:NEWEST],
+        "running_rebalances": moves.get("running", []),
+        "rebalancing": _rebalancing(moves),
         "policies": desk.rendered("policies", (desk.notice("policy-engine"),), _policies),
         "actors": _actors(desk, supervisor),
         "dead_letters": _dead_letters(desk),
@@ -82,6 +86,12 @@ def hive_status(desk: FrontDesk) -> dict[str, object]:
             "hive_rebalance_tolerance": config.hive_rebalance_tolerance,
         },
     }
+
+
+def _rebalancing(notice: Mapping[str, Any]) -> dict[str, object]:
+    """How the search goes, and what would have been moved where nothing may be."""
+    names = ("last_search_at", "last_search", "suspended", "trouble", "would")
+    return {name: notice.get(name) for name in names}
 
 
 def _policies(notice: Any) -> dict[str, object]:

@@ -6,11 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cl_revenue_ops.commands import clboss, exchange, policy, reports, settings, values
+from cl_revenue_ops.commands import (
+    clboss,
+    exchange,
+    policy,
+    rebalance,
+    reports,
+    settings,
+    values,
+)
 from cl_revenue_ops.commands.binding import BadInput, Param, bind, bind_chosen
+from cl_revenue_ops.commands.channels import the_channel
 from cl_revenue_ops.commands.desk import FrontDesk, HandOn
 from cl_revenue_ops.commands.status import hive_status, status
-from messages.channels import ChannelEntry
 from messages.fees import ExplainFees, SetFeeByHand, WakeAll
 from messages.flow import AnalyzeNow
 
@@ -48,22 +56,6 @@ class RpcCommand:
             for param in params
         }
         return (*self.params, *found.values())
-
-
-def the_channel(desk: FrontDesk, name: str) -> ChannelEntry:
-    """The open channel that the operator means; BadInput where there is none, or several."""
-    entry = desk.channel(name)
-    if entry is None and len(name) == 66:
-        of_peer = desk.channels_of(name)
-        if len(of_peer) > 1:
-            scids = ", ".join(str(e.fact.scid) for e in of_peer)
-            raise BadInput(f"that peer has {len(of_peer)} channels; name one of {scids}")
-        entry = of_peer[0] if of_peer else None
-    if entry is None:
-        raise BadInput(f"this node has no channel {name}; listpeerchannels shows its channels")
-    if entry.closed:
-        raise BadInput(f"channel {name} is closed")
-    return entry
 
 
 def _optional_channel(desk: FrontDesk, name: str | None) -> str | None:
@@ -145,6 +137,23 @@ COMMANDS: tuple[RpcCommand, ...] = (
         _wake_all,
     ),
     RpcCommand(
+        "revenue-rebalance",
+        "Move sats between channels: a search now, the best move into a channel, or one by hand.",
+        rebalance.run,
+        rebalance.PARAMS,
+    ),
+    RpcCommand(
+        "revenue-rebalance-debug",
+        "Every candidate pair with its arithmetic and verdict; budget, reservations, breakers.",
+        rebalance.explain,
+        (rebalance.CHANNEL,),
+    ),
+    RpcCommand(
+        "revenue-clear-reservations",
+        "Release the budget of jobs that are proven ended, and name what stays reserved.",
+        rebalance.clear,
+    ),
+    RpcCommand(
         "revenue-policy",
         "What holds for a peer: set, get, list, delete, tag, untag, find, batch, changes, suggest.",
         policy.run,
@@ -153,7 +162,7 @@ COMMANDS: tuple[RpcCommand, ...] = (
     ),
     RpcCommand(
         "revenue-report",
-        "Reports: summary, peer, channel, costs, policies, hive, reconcile, shadow.",
+        "Reports: summary, peer, channel, costs, policies, hive, reconcile, rebalances, shadow.",
         reports.run,
         reports.PARAMS,
         reports.MORE,

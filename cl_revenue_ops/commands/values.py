@@ -31,6 +31,12 @@ def whole(name: str, least: int, most: int) -> Callable[[object], int]:
     return read
 
 
+def whole_or_none(name: str, least: int, most: int) -> Callable[[object], int | None]:
+    """As `whole`; null means None."""
+    number = whole(name, least, most)
+    return lambda raw: None if raw is None else number(raw)
+
+
 def flag(name: str) -> Callable[[object], bool]:
     """true or false; accepts yes/no, on/off, 1/0 in any case."""
 

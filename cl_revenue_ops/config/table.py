@@ -163,7 +163,7 @@ _HIVE = _group(
             " false is standalone"),
     _whole("hive-fee-ppm", 0, _PPM, "ppm", FEE_CONTROLLER,
            "Fee rate of peers whose policy is hive, also below the lowest one"),
-    _whole("hive-rebalance-tolerance", 50, (0, 100_000), "sats", HIVE_LIAISON,
+    _whole("hive-rebalance-tolerance", 50, (0, 100_000), "sats", REBALANCER,
            "Largest loss accepted for a rebalance towards a fleet member"),
 )
 _CLBOSS = _group(

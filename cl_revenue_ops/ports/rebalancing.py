@@ -62,8 +62,9 @@ class JobRow(NamedTuple):
 
     `number` counts jobs for ever; the job's id is f"r{number}". `plan` is the whole record of the
     decision as JSON (order, arithmetic, values expected), `baseline` the index of the node's
-    newest payment before the start, `ended_s` and `outcome` are None while it lives. `moved_msat`
-    and `cost_msat` are sums over its payments.
+    newest payment before the start (-1 until it is known: such a job has started nothing),
+    `ended_s` and `outcome` are None while it lives. `moved_msat` and `cost_msat` are sums over its
+    payments.
     """
 
     number: int
@@ -106,4 +107,8 @@ class RebalanceStore(Store, Protocol):
 
     def jobs_since(self, begun_s: float, limit: int) -> tuple[JobRow, ...]:
         """The newest jobs begun at or after a time, newest first."""
+        ...
+
+    def payments_of(self, number: int) -> tuple[SelfPayment, ...]:
+        """The payments of one job that were stored."""
         ...

@@ -15,6 +15,7 @@ from cl_revenue_ops.storage.errors import as_port_error
 from cl_revenue_ops.storage.forward_schema import COMPACT_FORWARDS
 from cl_revenue_ops.storage.inspection import APPLICATION_ID, beside
 from cl_revenue_ops.storage.ledger_schema import LEDGER
+from cl_revenue_ops.storage.rebalance_schema import REBALANCES
 
 
 class Migration(NamedTuple):
@@ -216,6 +217,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(7, "snapshots of days, the archive of closed channels", _REPORTS),
     Migration(8, "what was imported", _IMPORTED),
     Migration(9, "the budget", BUDGET),
+    Migration(10, "rebalances and what was learned of them", REBALANCES),
 )
 
 
