@@ -12,9 +12,9 @@ from cl_revenue_ops.domain.reputation import Trust
 from cl_revenue_ops.ports import FeeStore
 from cl_revenue_ops.runtime.rng import uniform
 from messages.channels import ChannelFact, ChannelSnapshot
-from messages.fees import StockPrice, StockPrices
 from messages.flow import FlowReport
 from messages.forwards import LoggedForward
+from messages.rebalance import StockCurves
 
 
 class News(NamedTuple):
@@ -36,6 +36,7 @@ class FeePricing:
         self._peers: Mapping[str, str] = {}
         self._open: frozenset[str] = frozenset()
         self._trust = Trust(None)
+        self._facts: Sequence[ChannelFact] = ()
 
     def know(self, snapshot: ChannelSnapshot) -> None:
         """These are the channels, closed ones included."""
@@ -77,23 +78,14 @@ class FeePricing:
         """Value and price by what was learned before, and meet nobody new; blocks on the store."""
         self._price(book, facts, root_seed, now_s)
 
-    def stock_prices(self, book: FeeBook, now_s: float) -> StockPrices:
-        """What the stock of each channel is worth by the last pricing."""
-        markets = book.desk.markets
-        return StockPrices(
-            now_s,
-            {
-                channel_id: StockPrice(
-                    markets[peer_id].worth.own_ppm, markets[peer_id].worth.level_ppm
-                )
-                for channel_id, peer_id in self._peers.items()
-                if peer_id in markets and channel_id in self._open
-            },
-        )
+    def stock_curves(self, book: FeeBook, now_s: float) -> StockCurves:
+        """What stock is worth by the last pricing, at the stocks that it saw."""
+        return book.desk.stock_curves(self._facts, now_s)
 
     def _price(
         self, book: FeeBook, facts: Sequence[ChannelFact], root_seed: int, now_s: float
     ) -> None:
         desk = book.desk
+        self._facts = facts
         desk.price(facts, lambda purpose, number: uniform(root_seed, purpose, number), now_s)
         self._store.save_demand(book.header(), desk.pack())

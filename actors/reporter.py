@@ -8,15 +8,15 @@ from actors.report_days import ReportDays
 from actors.report_gather import Found, Gathering, Question
 from actors.report_plans import CHAIN, PLANS, Kept, Plan
 from cl_revenue_ops.domain.reports import text
-from cl_revenue_ops.domain.reports.ground import Ground, Missing
+from cl_revenue_ops.domain.reports.ground import Ground, Missing, stock_prices
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import ReportStore
 from cl_revenue_ops.runtime.actor import Context
 from messages.base import Answer, Refusal
 from messages.channels import ChannelSnapshot
-from messages.fees import StockPrices
 from messages.flow import FlowReport
 from messages.policies import PolicySnapshot
+from messages.rebalance import StockCurves
 from messages.reports import ChainView, DayTick, GatherDue, MakeReport, ReadAliases
 
 NODE_READER = "node-reader"
@@ -45,7 +45,7 @@ class Reporter(HouseActor):
         self._channels: ChannelSnapshot | None = None
         self._flows: FlowReport | None = None
         self._policies: PolicySnapshot | None = None
-        self._prices: StockPrices | None = None
+        self._curves: StockCurves | None = None
         self._chain: ChainView | None = None
         self._aliases: dict[str, str | None] = {}
         self._archived_s: float | None = None
@@ -74,9 +74,9 @@ class Reporter(HouseActor):
     def _heard_policies(self, message: PolicySnapshot) -> None:
         self._policies = message
 
-    @handles(StockPrices)
-    def _heard_prices(self, message: StockPrices) -> None:
-        self._prices = message
+    @handles(StockCurves)
+    def _heard_curves(self, message: StockCurves) -> None:
+        self._curves = message
 
     @handles(Answer)
     def _answered(self, message: Answer) -> None:
@@ -135,7 +135,7 @@ class Reporter(HouseActor):
             {entry.channel_id: entry for entry in self._channels.channels},
             {} if self._flows is None else {f.channel_id: f for f in self._flows.channels},
             () if self._policies is None else self._policies.policies,
-            {} if self._prices is None else self._prices.channels,
+            stock_prices(self._curves, self._channels.channels),
             self._chain,
             {peer_id: alias for peer_id, alias in self._aliases.items() if alias},
             self._channels.fresh,

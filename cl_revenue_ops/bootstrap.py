@@ -51,7 +51,7 @@ from messages.base import Message
 from messages.boss import ForeignFee
 from messages.channels import ChannelSnapshot
 from messages.control import StartHouse, StopHouse
-from messages.fees import FeesPutBack, StockPrices
+from messages.fees import FeesPutBack
 from messages.flow import FlowReport
 from messages.forwards import CatchUpWanted, ForwardSeen
 from messages.policies import PolicyChanged, PolicySnapshot
@@ -315,7 +315,7 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     births = _Births(ports, seed)
     channels = (ConfigChanged, ChannelSnapshot)
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
-    shown = (*channels, FlowReport, PolicySnapshot, StockPrices)
+    shown = (*channels, FlowReport, PolicySnapshot, StockCurves)
     moves = (*channels, FlowReport, PolicySnapshot, StockCurves, PaymentSeen)
     flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
     return [

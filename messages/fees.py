@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from messages.base import Command, Fact, Snapshot, Tick
+from messages.base import Command, Fact, Tick
 
 
 @dataclass(frozen=True)
@@ -101,25 +100,6 @@ class FeeChanged(Fact):
 @dataclass(frozen=True)
 class FeesPutBack(Fact):
     """An operator leaves: the fees found at first contact were put back, as far as that went."""
-
-
-class StockPrice(NamedTuple):
-    """What the stock of a channel is worth, in ppm: `own_ppm` of a sat that leaves by it."""
-
-    own_ppm: float
-    level_ppm: float
-
-
-@dataclass(frozen=True)
-class StockPrices(Snapshot):
-    """The value of the stock of every channel priced in the last cycle, by channel_id.
-
-    `level_ppm` is the node's price level, against which a value is high or low. One value of one
-    cycle swings: who acts on it should read several.
-    """
-
-    at_s: float
-    channels: Mapping[str, StockPrice]
 
 
 class DecisionLine(NamedTuple):

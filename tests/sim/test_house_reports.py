@@ -181,14 +181,15 @@ def test_b_25_the_capacity_report_changes_nothing_and_knows_pi(node: HouseNode) 
     assert node.calls.get("setchannel", 0) == written
     assert answers[0]["mempool_recommendation"].startswith("PROCEED")
     assert answers[0]["channels_considered"] == 4
-    kept = node.life.house.core.post.retained([_stock_prices()])
-    assert set(kept[0].channels) == set(ids_of(node))  # type: ignore[attr-defined]
+    kept = node.life.house.core.post.retained([_stock_curves()])
+    peers = {channel.peer_id for channel in node.world.channels.values()}
+    assert set(kept[0].curves) == peers  # type: ignore[attr-defined]
 
 
-def _stock_prices() -> Any:
-    from messages.fees import StockPrices
+def _stock_curves() -> Any:
+    from messages.rebalance import StockCurves
 
-    return StockPrices
+    return StockCurves
 
 
 @pytest.mark.parametrize(

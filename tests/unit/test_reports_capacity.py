@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from cl_revenue_ops.domain.reports import capacity
-from cl_revenue_ops.domain.reports.ground import Ground, Missing
+from cl_revenue_ops.domain.reports.ground import Ground, Missing, StockPrice
 from messages.books import Books
-from messages.fees import StockPrice
 from messages.policies import PeerPolicy
 from messages.reports import ChainView
 from tests.unit.report_support import (

@@ -1,5 +1,4 @@
-"""What one more local sat is worth at each peer by how much there is: the plan's answer, for all
-stocks at once.
+"""What one more local sat is worth at each peer, by how much there is of it.
 
 For a value pi of stock at peer j, the best fee sells D_j(pi) a day, where D_j(pi) = V_j(f) at the f
 that maximises V_j(f) (f - pi + e_j), e_j being the value of the room that its traffic fills. What

@@ -280,6 +280,7 @@ class PricingDesk:
             "peer": packing.peer_to_row(self.demand.peers[peer_id]),
             "rivals": packing.rivals_to_row(self.demand.rivals.get(peer_id, Rivals())),
             "value": list(self.demand.values.get(peer_id, (0.0, 0.0))),
+            "settled": list(self.demand.settled.get(peer_id, ())),
             "draw": None if draw is None else list(draw),
             "aimd": list(aimd.state_to_row(self.aimd.get(peer_id, AimdState()))),
         }
@@ -295,10 +296,15 @@ class PricingDesk:
         law = packing.posterior_from_row(row["posterior"])
         rivals = packing.rivals_from_row(row["rivals"])
         scarce, full = (float(finite(value)) for value in row["value"])
+        settled = [float(finite(value)) for value in row.get("settled", ())]
+        if len(settled) not in (0, 2):
+            raise ValueError("a value of stock has two parts")
         draw = None if row["draw"] is None else _draw(row["draw"])
         state = aimd.state_from_row(row["aimd"])
         self.demand.peers[peer_id], self.demand.posteriors[peer_id] = known, law
         self.demand.values[peer_id], self.demand.rivals[peer_id] = (scarce, full), rivals
+        if settled:
+            self.demand.settled[peer_id] = (settled[0], settled[1])
         self.aimd[peer_id] = state
         if draw is not None:
             self.draws[peer_id] = draw

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.channels import USABLE_STATES
+from cl_revenue_ops.domain.demand.stock_curve import value_at
 from cl_revenue_ops.domain.reports.money import DAY_S, sats
 from messages.books import Books, ChannelBooks, CostEntry
 from messages.channels import ChannelEntry
-from messages.fees import StockPrice
 from messages.flow import ChannelFlow
 from messages.node_books import NodeBalances
 from messages.policies import PeerPolicy
+from messages.rebalance import StockCurves
 from messages.reports import ChainView
 
 OPEN, OPENING, CLOSING, CLOSED = "open", "opening", "closing", "closed"
@@ -29,6 +30,26 @@ BLOCK_S = 600.0
 # What closing states say of how a channel closes.
 _AGREED = ("CLOSINGD_SIGEXCHANGE", "CLOSINGD_COMPLETE")
 _BY_FORCE = "AWAITING_UNILATERAL"
+
+
+class StockPrice(NamedTuple):
+    """What one more local sat is worth at a channel's peer now, and the node's price level, ppm."""
+
+    own_ppm: float
+    level_ppm: float
+
+
+def stock_prices(
+    curves: StockCurves | None, entries: Iterable[ChannelEntry]
+) -> dict[str, StockPrice]:
+    """The price of the stock of every open channel that the newest curves tell of."""
+    if curves is None:
+        return {}
+    return {
+        entry.channel_id: StockPrice(value_at(curve.knots, curve.local_msat), curves.level_ppm)
+        for entry in entries
+        if not entry.closed and (curve := curves.curves.get(entry.peer_id)) is not None
+    }
 
 
 class Ground(NamedTuple):
