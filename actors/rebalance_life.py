@@ -225,6 +225,7 @@ class RebalanceLife:
         if not job.stopped:
             yield Ask(RUNNER, StopJob, {"scid": job.row.scid}, STOP_PATIENCE_S)
             job.stopped = True
+            self._sight.outdated()
         fields: dict[str, object] = {"start": job.row.baseline + 1}
         found = yield Ask(NODE_READER, ReadOwnPayments, fields, BOOK_PATIENCE_S)
         yield from self._book(job, found)

@@ -60,6 +60,10 @@ class RebalanceSight:
             self.view_trouble = str(refusal)
         self._asked_s = self._clock.monotonic()
 
+    def outdated(self) -> None:
+        """What was read last does not hold any more: a job of ours was ended since."""
+        self._asked_s = None
+
     def look_again(self) -> Steps:
         """Ask the executor, unless that was done just now; somebody may wait for it."""
         asked_s = self._asked_s

@@ -57,7 +57,6 @@ def lasting_refusals(situation: Situation, facts: Iterable[ChannelFact]) -> dict
     found: dict[str, str] = {}
     curves = situation.curves.curves if situation.curves is not None else {}
     for fact in facts:
-        since_s = fact.last_stable_connection_s
         if not usable(fact):
             found[fact.channel_id] = "it cannot carry payments now"
         elif fact.scid is None:
@@ -66,9 +65,13 @@ def lasting_refusals(situation: Situation, facts: Iterable[ChannelFact]) -> dict
             found[fact.channel_id] = "a job uses it already"
         elif fact.peer_id not in curves:
             found[fact.channel_id] = "its stock has no value yet: no fee cycle has priced it"
-        elif since_s is not None and 0 < situation.now_s - since_s < SETTLED_S:
-            found[fact.channel_id] = "its peer comes and goes"
     return found
+
+
+def _unsettled(situation: Situation, fact: ChannelFact) -> bool:
+    """True where the peer came back so lately that it may go again."""
+    since_s = fact.last_stable_connection_s
+    return since_s is not None and 0 < situation.now_s - since_s < SETTLED_S
 
 
 def destination(situation: Situation, fact: ChannelFact, moves: Moves) -> End | str:
@@ -76,6 +79,8 @@ def destination(situation: Situation, fact: ChannelFact, moves: Moves) -> End | 
     policy = situation.policies.get(fact.peer_id)
     if not may_fill(policy, situation.now_s):
         return f"policy: rebalance is {_mode(policy)}"
+    if _unsettled(situation, fact):
+        return "its peer comes and goes"
     if fact.htlcs_in >= SLOTS_SHARE * fact.slots_in:
         return "its slots for incoming HTLCs are taken"
     drained_s = moves.drained_s.get(fact.channel_id)
@@ -95,6 +100,8 @@ def source(situation: Situation, fact: ChannelFact, moves: Moves) -> End | str:
     policy = situation.policies.get(fact.peer_id)
     if not may_drain(policy, situation.now_s):
         return f"policy: rebalance is {_mode(policy)}"
+    if _unsettled(situation, fact):
+        return "its peer comes and goes"
     if fact.htlcs_out >= SLOTS_SHARE * fact.slots_out:
         return "its slots for outgoing HTLCs are taken"
     filled_s = moves.filled_s.get(fact.channel_id)
