@@ -162,6 +162,16 @@ class Sling:
         fail then."""
         self._commands.crew.slow.append(Slow(seconds, count, ok))
 
+    def quick_payments(self) -> None:
+        """No payment is slow any more: those under way come to rest at the next tick."""
+        now_s = self._world.clock.now()
+        with self._world.lock:
+            self._commands.crew.slow.clear()
+            for flight in self._commands.crew.flights:
+                flight.due_s = min(flight.due_s, max(flight.arrives_s, now_s))
+                if flight.task is not None:
+                    flight.task.wake_s = min(flight.task.wake_s, flight.due_s)
+
     def break_down(self, broken: bool = True) -> None:
         """From now on the node refuses every payment in a way that it does not understand."""
         self._commands.crew.broken = broken

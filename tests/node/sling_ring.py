@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,8 @@ class Ring(ABC):
 class SimulatedRing(Ring):
     """Real time; the two others are the simulator's own, with lightningd's usual fees."""
 
-    def __init__(self) -> None:
-        self.node = SimulatedNode(sling=sling.NEWEST, routes=RouteTable())
+    def __init__(self, argv: list[str] | None = None) -> None:
+        self.node = SimulatedNode(argv, sling=sling.NEWEST, routes=RouteTable())
         self.node.start()
         source = self.node.open("second", CAPACITY_SAT)
         target = self.node.open("third", CAPACITY_SAT, 0, opener="remote")
@@ -136,14 +137,20 @@ def why_no_sling() -> str | None:
 
 
 class RealRing(Ring):
-    """Three real nodes of pyln-testing, and the real sling at the first."""
+    """Three real nodes of pyln-testing, and the real sling at the first, beside other `plugins`.
 
-    def __init__(self, chain: real_line.Chain) -> None:
+    `name` is its folder's among those of the run.
+    """
+
+    between_sat = CAPACITY_SAT
+    """What the second has towards the third."""
+
+    def __init__(self, chain: real_line.Chain, name: str, plugins: Sequence[str] = ()) -> None:
         self._workers = ThreadPoolExecutor(20)
         self._path = str(shutil.which("sling"))
-        factory = real_line._factory(chain, "ring", self._workers)
+        factory = real_line._factory(chain, name, self._workers)
         self._nodes = factory.get_nodes(3, opts=[{"start": False} for _ in range(3)])
-        self._nodes[0].daemon.opts["plugin"] = self._path
+        self._nodes[0].daemon.opts["plugin"] = [self._path, *plugins]
         self.socket = real_line._socket(self._nodes[0])
         try:
             self._begin(chain)
@@ -157,10 +164,14 @@ class RealRing(Ring):
             node.start()
         first, second, third = self._nodes
         self.own_id, self.second_id, self.third_id = (n.info["id"] for n in self._nodes)
-        for node, peer in ((first, second), (second, third), (third, first)):
-            node.fundwallet(2 * CAPACITY_SAT)
+        for node, peer, sat in (
+            (first, second, CAPACITY_SAT),
+            (second, third, self.between_sat),
+            (third, first, CAPACITY_SAT),
+        ):
+            node.fundwallet(2 * sat)
             node.rpc.connect(peer.info["id"], "localhost", peer.port)
-            node.rpc.fundchannel(peer.info["id"], CAPACITY_SAT, mindepth=1)
+            node.rpc.fundchannel(peer.info["id"], sat, mindepth=1)
         chain.bitcoind.generate_block(6)
         wait_for(lambda: len(self.call("listchannels")["channels"]) == 6, "gossip of the ring")
 

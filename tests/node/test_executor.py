@@ -60,7 +60,7 @@ class Desk:
 def desk(kind: str, chain: real_line.Chain | None) -> Iterator[Desk]:
     if chain is not None and (reason := why_no_sling()):
         pytest.skip(f"no real sling: {reason}")
-    ring: Ring = SimulatedRing() if chain is None else RealRing(chain)
+    ring: Ring = SimulatedRing() if chain is None else RealRing(chain, "executor")
     clock, gate = SystemClock(), WriteGate()
     gate.open("starting")
     lease = GenerationLease("tester", 0, Fence(), clock)

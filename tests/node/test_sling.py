@@ -19,7 +19,7 @@ GONE = -32601
 def made(kind: str, chain: real_line.Chain | None) -> Iterator[Ring]:
     if chain is not None and (reason := why_no_sling()):
         pytest.skip(f"no real sling: {reason}")
-    ring: Ring = SimulatedRing() if chain is None else RealRing(chain)
+    ring: Ring = SimulatedRing() if chain is None else RealRing(chain, "ring")
     yield ring
     ring.shut_down()
 
