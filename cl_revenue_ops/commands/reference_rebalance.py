@@ -24,8 +24,8 @@ REBALANCE_TEXTS: Mapping[str, CommandText] = {
             "to_channel": "the channel that is filled",
             "amount_sats": "how much to move at most",
             "max_fee_sats": "the most that all of it may cost; without it, what it is worth",
-            "force": "also where it is expected to lose, or a breaker or policy says no; never over"
-            " the budget, the wallet reserve, a pause or a dry run",
+            "force": "also where it is expected to lose, or a breaker, a policy or a peer that came"
+            " back lately says no; never over the budget, the wallet reserve, a pause or a dry run",
         },
         (
             "no such channel, the same one twice, an amount below 1 or above what the channels can"

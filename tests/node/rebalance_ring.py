@@ -135,7 +135,7 @@ class House(Ring):
         assert answer.get("status") == "initiated", answer
         return answer
 
-    def job(self, job_id: str) -> Row:
+    def one_job(self, job_id: str) -> Row:
         """One of the newest jobs."""
         rows = self.status()["recent_rebalances"]
         (row,) = (row for row in rows if row["job_id"] == job_id)

@@ -34,7 +34,7 @@ def house(made: House) -> Iterator[House]:
 
 def all_is_exact(house: House, job_id: str) -> Row:
     """The job says what the node's own payments say, so do the books, and nothing is left of it."""
-    job, baseline = house.job(job_id), house.baseline(job_id)
+    job, baseline = house.one_job(job_id), house.baseline(job_id)
     (payment_msat,) = house.query(
         f"SELECT payment_msat FROM rebalance_job WHERE number = {job['id']}"
     )[0]
