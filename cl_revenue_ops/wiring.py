@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from cl_revenue_ops.ports import (
     Log,
     Node,
 )
+from cl_revenue_ops.runtime.clock import SystemClock
 from cl_revenue_ops.settings_view import SettingsView
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ class Wiring:
             core.clock, lambda: float(view.config.rpc_circuit_breaker_seconds)
         )
         self._capabilities = Capabilities(core.clock)
-        self._executors = Executors(core.clock)
+        real = isinstance(core.clock, SystemClock)
+        self._executors = Executors(core.clock, time.sleep if real else _no_pause)
         self._database: Database | None = None
 
     def house(self, seed: int | None) -> House:
@@ -164,3 +167,7 @@ class Wiring:
             rebalances=lambda lease: SqliteRebalanceStore(database, lease),
             care=lambda lease: SqliteCareStore(database, lease, self._core.clock),
         )
+
+
+def _no_pause(seconds: float) -> None:
+    """Virtual time stands still while somebody blocks."""

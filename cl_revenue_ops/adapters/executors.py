@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -25,13 +26,17 @@ Make = Callable[[Means], Executor]
 
 
 class Executors:
-    """Every executor there is; what they know of the process's life is kept here."""
+    """Every executor there is; what they know of the process's life is kept here.
 
-    def __init__(self, clock: Clock) -> None:
+    `pause` blocks for some seconds of real time; with a clock that is not real it need not.
+    """
+
+    def __init__(self, clock: Clock, pause: Callable[[float], None] = time.sleep) -> None:
         presence = sling.Presence(clock)
 
         def make_sling(means: Means) -> Executor:
-            return sling.Sling(means.rpc, means.gate, means.lease, presence, means.left_out)
+            rpc, gate, lease, left_out = means
+            return sling.Sling(rpc, gate, lease, presence, left_out, pause)
 
         self._makers: Mapping[str, Make] = {sling.NAME: make_sling}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cl_revenue_ops.adapters.rpc import NodeRpc
@@ -40,6 +40,10 @@ DEADLINE_S = 180.0
 
 SETTLING_S = 5.0
 """In its first second sling knows no channel: a job deleted then takes all others with it."""
+
+ENDING_S = 0.25
+"""A once-job looks 20 ms after it was stopped whether it was. Deleted before that it panics, or
+goes on in the place of the next job of its channel."""
 
 LEAVING_S = 0.08
 
@@ -92,13 +96,20 @@ class Sling:
     name = NAME
 
     def __init__(
-        self, rpc: NodeRpc, gate: WriteGate, lease: Lease, presence: Presence, left_out: Tally
+        self,
+        rpc: NodeRpc,
+        gate: WriteGate,
+        lease: Lease,
+        presence: Presence,
+        left_out: Tally,
+        pause: Callable[[float], None],
     ) -> None:
         self._rpc = rpc
         self._gate = gate
         self._lease = lease
         self._presence = presence
         self._left_out = left_out
+        self._pause = pause
 
     def version(self) -> str:
         """See ports.Executor; sling answers this without waiting for its jobs."""
@@ -167,6 +178,7 @@ class Sling:
             if scid in persistent:
                 return
             self._ask(STOP, {"scid": scid})
+            self._pause(ENDING_S)
             self._ask(DELETE, {"job": scid})
         except ExecutorAbsent:
             return

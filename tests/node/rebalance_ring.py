@@ -60,7 +60,7 @@ class House(Ring):
 
     @abstractmethod
     def complaints(self) -> list[str]:
-        """Tracebacks of the plugin, and what the node calls BROKEN, apart from sling's."""
+        """Tracebacks of the plugin, and what the node calls BROKEN."""
 
     # -- the plugin ---------------------------------------------------------------------------
 
@@ -337,8 +337,7 @@ class RealHouse(RealRing, House):
 
     def complaints(self) -> list[str]:
         marks = ("**BROKEN**", " BROKEN ", "Traceback")
-        lines = [line for line in self._log().splitlines() if "plugin-sling" not in line]
-        return [line for line in lines if any(mark in line for mark in marks)]
+        return [line for line in self._log().splitlines() if any(mark in line for mark in marks)]
 
     def _log(self) -> str:
         return Path(self._nodes[0].daemon.lightning_dir, "log").read_text("utf-8", "replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +106,8 @@ class Ring(ABC):
         """Leave no job and no task."""
         for scid in (self.target, self.source):
             self.call("sling-stop", {"scid": scid})
+            # Its loop looks once more, 20 ms later; without its task it would panic.
+            time.sleep(0.05)
             self.call("sling-deletejob", {"job": scid})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cl_revenue_ops.adapters.executors import Executors, Means, executor_of
-from cl_revenue_ops.adapters.sling import DEADLINE_S, SETTLING_S
+from cl_revenue_ops.adapters.sling import DEADLINE_S, ENDING_S, SETTLING_S
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.config.table import SETTINGS
 from cl_revenue_ops.gate import WriteGate
@@ -41,7 +41,8 @@ class Desk:
         self.gate = WriteGate()
         self.gate.open("starting")
         self.left_out = Tally()
-        self.executors = Executors(bench.clock)
+        self.pauses: list[tuple[float, str]] = []
+        self.executors = Executors(bench.clock, self._pause)
         self.sling = self.another()
 
     def another(self) -> Executor:
@@ -50,6 +51,9 @@ class Desk:
         return self.executors.made_of(Means(bench.rpc, self.gate, bench.lease, self.left_out))[
             "sling"
         ]
+
+    def _pause(self, seconds: float) -> None:
+        self.pauses.append((seconds, self.asked[-1][0]))
 
     def script(self, *steps: Step) -> None:
         self.bench.node.steps = list(steps)
@@ -369,6 +373,7 @@ def test_a_stop_names_its_channel_twice_and_waits_for_both_answers(desk: Desk) -
     desk.script(settings(OTHER), result({"stopped_count": 1}), result({"result": "success"}))
     desk.sling.stop(SCID)
     assert desk.asked[1:] == [("sling-stop", {"scid": SCID}), ("sling-deletejob", {"job": SCID})]
+    assert desk.pauses == [(ENDING_S, "sling-stop")], "its loop looks 20 ms later"
 
 
 @pytest.mark.parametrize("scid", ["", "all", "0381" + "ab" * 31, "103X1X0", " 103x1x0"])
