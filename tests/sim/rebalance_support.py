@@ -156,6 +156,7 @@ def rebalance_node(**details: Any) -> Iterator[RebalanceNode]:
         assert isinstance(node, RebalanceNode)
         node.start()
         node.settle()
-        node.wait_s(30)
+        # Past the first fee cycle: the next one that tells what sats are worth comes in a day.
+        node.wait_s(100)
         node.value()
         yield node

@@ -91,7 +91,6 @@ def test_a_sling_that_vanishes_ends_the_job(node: RebalanceNode) -> None:
     node.wait_s(60)
     assert node.states() == {"r1": "ended"}
     assert "sling is gone" in node.job()["outcome"]
-    node.value()
     refused = node.by_hand()
     assert "sling is not on this node" in refused["error"]
     assert node.call("revenue-rebalance-debug")["sling_available"] is False

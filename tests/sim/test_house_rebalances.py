@@ -258,6 +258,7 @@ def test_a_policy_keeps_a_peer_from_being_filled_or_drained(node: RebalanceNode)
 
 
 def test_no_amount_is_used_again_within_two_days(node: RebalanceNode) -> None:
+    node.value(0.0)
     for _ in range(4):
         node.force(50_000, 50)
         node.wait_s(60)
