@@ -23,8 +23,9 @@ from cl_revenue_ops.simnode.sling_routes import MarketRoutes
 # The demo's network: the plugin's settings are then those of a real node.
 NETWORK = "bitcoin"
 
-# How far time goes at once while sling works: the plugin looks at its jobs every ten seconds.
-WATCH_S = 30.0
+# How far time goes at once while sling rests (its jobs begin between two such steps), and while it
+# works: the plugin looks at its jobs every ten seconds.
+STEPS_S = (300.0, 30.0)
 
 Beside = Callable[[HouseNode, Stage], Iterable[Companion]]
 """Makes ready what stands beside the plugin, and returns companions that the node does not have."""
@@ -36,7 +37,7 @@ class HouseFailed(Exception):
 
 def sling_details(rebalances: bool) -> dict[str, Any]:
     """Keywords of a simulated node that has sling beside the plugin, or has not."""
-    return {"sling": sling.NEWEST, "busy_step_s": WATCH_S} if rebalances else {}
+    return {"sling": sling.NEWEST, "steps_s": STEPS_S} if rebalances else {}
 
 
 def give_routes(node: SimulatedNode, stage: Stage) -> None:
