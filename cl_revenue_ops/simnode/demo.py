@@ -38,6 +38,8 @@ PLUGIN_FILE = Path(__file__).resolve().parents[2] / "cl-revenue-ops.py"
 SAMPLE_S = 6 * HOUR_S
 # Time without new payments at the end, so that the plugin's own catching up has its turn.
 SETTLING_S = 900.0
+# How far time goes at once while sling rests, and while it works and the plugin watches its jobs.
+STEPS_S = (300.0, 30.0)
 WIDTH = 100
 QUESTIONS = ("revenue-status", "revenue-analyze", "revenue-fee-debug")
 AGREED = ("settled", "volume_msat", "fees_msat")
@@ -177,6 +179,7 @@ def _run(chosen: argparse.Namespace, console: Console, directory: Path) -> DemoR
         network="bitcoin",
         options={"revenue-ops-db-path": str(directory / "revenue_ops.db")},
         sling=sling.NEWEST,
+        steps_s=STEPS_S,
     )
     run = DemoRun(MarketDriver(market, node.world), node, chosen.step_s)
     assert node.sling is not None
