@@ -35,8 +35,8 @@ def play_process(
 ) -> Outcome:
     """Run the plugin's executable through the whole of `market`; blocks until it has ended.
 
-    `options` are lightningd options of the plugin; `rebalances` brings sling. HouseFailed where the node refuses to start
-    with them, or the plugin ends.
+    `options` are lightningd options of the plugin; `rebalances` brings sling.
+    HouseFailed where the node refuses to start with them, or the plugin ends.
     """
     node = SimulatedNode(
         [sys.executable, str(plugin)],
