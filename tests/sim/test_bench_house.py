@@ -146,8 +146,9 @@ class Ended:
             self.report = node.call("revenue-report", ["rebalances"])
 
         through = house.run_through
-        monkeypatch.setattr(house, "run_through", run_through)
-        self.outcome = registry.play_spec(registry.parse("house/ev"), market, scenario)
+        with monkeypatch.context() as patched:
+            patched.setattr(house, "run_through", run_through)
+            self.outcome = registry.play_spec(registry.parse("house/ev"), market, scenario)
 
     @property
     def payments(self) -> list[dict[str, Any]]:
@@ -206,7 +207,7 @@ def test_the_house_rebalances_within_its_budget_and_every_job_is_accounted_for(
 
 
 def test_house_and_process_rebalance_the_same() -> None:
-    market, scenario = world("even", 2, 6, 2, **BUSY)
+    market, scenario = world("even", 2, 8, 2, **BUSY)
     played = [registry.play_spec(registry.parse(f"{name}/ev"), market, scenario)
               for name in ("house", "plugin")]  # fmt: skip
     assert played[0].move_tries > 0
