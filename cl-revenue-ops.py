@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
 """The entry point that lightningd starts: makes sure whose code runs, then serves."""
 
+import os
 import sys
 from pathlib import Path
+
+# The matrices here are small: threads beside this one cost more than they take over, and the
+# processor belongs to lightningd. Read when numpy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 HERE = Path(__file__).resolve().parent
 # lightningd and its installers may start this from anywhere, with other packages of the same

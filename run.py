@@ -71,7 +71,9 @@ def _fingerprint(requirements: str) -> str:
 
 def run(command: list[str]) -> int:
     """Run a command from the repository's folder; Ctrl-C is the command's own business."""
-    process = subprocess.Popen(command, cwd=HERE)
+    # Small matrices are sooner done by one thread; whoever wants more can say so.
+    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
+    process = subprocess.Popen(command, cwd=HERE, env=environment)
     while True:
         try:
             return process.wait()

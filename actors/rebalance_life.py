@@ -255,5 +255,8 @@ class RebalanceLife:
         now_s = self._context.clock.now()
         seconds = max(0.0, (job.ending_s or 0.0) - (job.started_s or job.ending_s or 0.0))
         result = Result(row.moved_msat, row.cost_msat, len(job.payments), seconds, job.words)
-        self._desk.learn(plan.pair, plan.peers, result, now_s)
+        # What was ordered is a little less than what was chosen, and may be much less.
+        order = plan.order
+        pair = plan.pair._replace(amount_msat=order.total_msat, payment_msat=order.payment_msat)
+        self._desk.learn(pair, plan.peers, result, now_s)
         job.learned = True

@@ -199,7 +199,9 @@ class RebalanceSearch:
         try:
             job = self._jobs.plan(pair, source, destination, origin, force, free_msat)
         except NoPlan as error:
-            return str(error)
+            reserved_msat = reading.budget.reserved_msat
+            held = f"; {reserved_msat // 1_000} sats are reserved for jobs under way"
+            return f"{error}{held if reserved_msat else ''}"
         try:
             why = yield from self._reserve(job, reading.money)
         except Refused as refusal:

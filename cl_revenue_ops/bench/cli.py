@@ -28,6 +28,7 @@ from cl_revenue_ops.bench.registry import (
     BadPolicy,
     Spec,
     all_names,
+    fees_of,
     names,
     option,
     parse,
@@ -48,10 +49,10 @@ def _policies_of(text: str, options: list[str]) -> list[Spec]:
     sets = {ALL: all_names(), REBALANCING: rebalancing_names()}
     asked = [name for word in text.split(",") for name in sets.get(word, [word])]
     specs = [parse(word) for word in asked]
-    if given and not any(spec.name in PLUGINS for spec in specs):
+    if given and not any(fees_of(spec.name) in PLUGINS for spec in specs):
         raise BadPolicy(f"--plugin-option is for {' and '.join(PLUGINS)}")
     specs = [
-        spec._replace(options=spec.options + given) if spec.name in PLUGINS else spec
+        spec._replace(options=spec.options + given) if fees_of(spec.name) in PLUGINS else spec
         for spec in specs
     ]
     return list(dict.fromkeys(specs))

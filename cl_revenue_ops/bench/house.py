@@ -11,14 +11,21 @@ from cl_revenue_ops.bench.house_node import FOLDER, HouseNode
 from cl_revenue_ops.bench.outcome import Outcome, measure
 from cl_revenue_ops.bench.scenarios import Scenario
 from cl_revenue_ops.bench.stage import STEP_S, Stage
+from cl_revenue_ops.simnode import sling
 from cl_revenue_ops.simnode.errors import SimRpcError
 from cl_revenue_ops.simnode.market import Market
 from cl_revenue_ops.simnode.node import SimulatedNode
 from cl_revenue_ops.simnode.options import BadOption
 from cl_revenue_ops.simnode.plugins import Companion
+from cl_revenue_ops.simnode.route_market import RouteMarket
+from cl_revenue_ops.simnode.sling_routes import MarketRoutes
 
 # The demo's network: the plugin's settings are then those of a real node.
 NETWORK = "bitcoin"
+
+# How far time goes at once while sling rests (its jobs begin between two such steps), and while it
+# works: the plugin looks at its jobs every ten seconds.
+STEPS_S = (300.0, 30.0)
 
 Beside = Callable[[HouseNode, Stage], Iterable[Companion]]
 """Makes ready what stands beside the plugin, and returns companions that the node does not have."""
@@ -26,6 +33,17 @@ Beside = Callable[[HouseNode, Stage], Iterable[Companion]]
 
 class HouseFailed(Exception):
     """The plugin did not start or did not stay; the message says why, in one line."""
+
+
+def sling_details(rebalances: bool) -> dict[str, Any]:
+    """Keywords of a simulated node that has sling beside the plugin, or has not."""
+    return {"sling": sling.NEWEST, "steps_s": STEPS_S} if rebalances else {}
+
+
+def give_routes(node: SimulatedNode, stage: Stage) -> None:
+    """Let the node's sling, if it has one, pay over the routes that every rebalancer meets."""
+    if node.sling is not None:
+        node.sling.routes = MarketRoutes(RouteMarket(stage.market), stage.driver.peer_ids)
 
 
 def run_through(node: SimulatedNode, stage: Stage, step_s: float = STEP_S) -> None:
@@ -66,6 +84,7 @@ def play_house(
     name: str = "house",
     step_s: float = STEP_S,
     belief: object | None = None,
+    rebalances: bool = False,
     companions: Mapping[str, Any] | None = None,
     beside: Beside | None = None,
 ) -> Outcome:
@@ -73,6 +92,7 @@ def play_house(
 
     `options` are lightningd options of the plugin. `belief` stands in for what the fee controller
     believes of demand: it is given on to `bootstrap.build` as a keyword of that name.
+    `rebalances` brings sling, which pays over the market's routes.
     `companions` are keywords of the simulated node that bring the plugins which it plays itself
     (such as `clboss`); `beside` is asked for others before the plugin starts. What moves sats by
     the node's own payments is counted whoever did it. HouseFailed for options that lightningd
@@ -87,9 +107,11 @@ def play_house(
             network=NETWORK,
             options=dict(options or {}),
             parts=parts,
+            **sling_details(rebalances),
             **(companions or {}),
         )
         stage = Stage(market, scenario, node.world)
+        give_routes(node, stage)
         try:
             for companion in beside(node, stage) if beside is not None else ():
                 node.plugins.add_companion(companion)

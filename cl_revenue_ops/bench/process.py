@@ -6,7 +6,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cl_revenue_ops.bench.house import NETWORK, HouseFailed, run_through
+from cl_revenue_ops.bench.house import (
+    NETWORK,
+    HouseFailed,
+    give_routes,
+    run_through,
+    sling_details,
+)
 from cl_revenue_ops.bench.outcome import Outcome, measure
 from cl_revenue_ops.bench.scenarios import Scenario
 from cl_revenue_ops.bench.stage import STEP_S, Stage
@@ -25,11 +31,12 @@ def play_process(
     name: str = "plugin",
     plugin: Path = PLUGIN_FILE,
     step_s: float = STEP_S,
+    rebalances: bool = False,
 ) -> Outcome:
     """Run the plugin's executable through the whole of `market`; blocks until it has ended.
 
-    `options` are lightningd options of the plugin. HouseFailed where the node refuses to start
-    with them, or the plugin ends.
+    `options` are lightningd options of the plugin; `rebalances` brings sling.
+    HouseFailed where the node refuses to start with them, or the plugin ends.
     """
     node = SimulatedNode(
         [sys.executable, str(plugin)],
@@ -37,8 +44,10 @@ def play_process(
         seed=market.seed,
         network=NETWORK,
         options=dict(options or {}),
+        **sling_details(rebalances),
     )
     stage = Stage(market, scenario, node.world)
+    give_routes(node, stage)
     try:
         with node:
             run_through(node, stage, step_s)

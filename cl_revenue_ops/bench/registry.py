@@ -123,14 +123,19 @@ def parse(text: str) -> Spec:
     fees, sign, rebalancer = name.partition(PAIR_SIGN)
     if fees not in names():
         raise BadPolicy(f"no policy {name!r}; there are: {', '.join(names())}")
-    if sign and (fees not in factories() or rebalancer not in REBALANCERS):
+    if sign and not _goes_with(fees, rebalancer):
         raise BadPolicy(
-            f"no pair {name!r}; fee rules but {HOUSE}, {PROCESS} and {HINDSIGHT} go with: "
-            f"{', '.join(REBALANCERS)}"
+            f"no pair {name!r}; fee rules but {HINDSIGHT} go with: {', '.join(REBALANCERS)}; "
+            f"{HOUSE} and {PROCESS} with their own alone, {EXPECTED_VALUE}"
         )
-    if words and name not in PLUGINS:
+    if words and fees not in PLUGINS:
         raise BadPolicy(f"{name} has no options: only {' and '.join(PLUGINS)} have")
     return Spec(name, tuple(option(word) for word in words))
+
+
+def _goes_with(fees: str, rebalancer: str) -> bool:
+    own = fees in PLUGINS and rebalancer == EXPECTED_VALUE
+    return own or (fees in factories() and rebalancer in REBALANCERS)
 
 
 def option(text: str) -> tuple[str, str]:
@@ -143,14 +148,19 @@ def option(text: str) -> tuple[str, str]:
 
 def play_spec(spec: Spec, market: Market, scenario: Scenario) -> Outcome:
     """Play one policy through one market; the outcome carries the spec's label."""
-    if spec.name == HOUSE:
+    options = dict(spec.options)
+    if fees_of(spec.name) == HOUSE:
         from cl_revenue_ops.bench.house import play_house
 
-        return play_house(market, scenario, options=dict(spec.options), name=spec.label)
-    if spec.name == PROCESS:
+        return play_house(
+            market, scenario, options=options, name=spec.label, rebalances=spec.is_pair
+        )
+    if fees_of(spec.name) == PROCESS:
         from cl_revenue_ops.bench.process import play_process
 
-        return play_process(market, scenario, options=dict(spec.options), name=spec.label)
+        return play_process(
+            market, scenario, options=options, name=spec.label, rebalances=spec.is_pair
+        )
     if spec.name == HINDSIGHT:
         return _play_hindsight(market, scenario)
     return replace(play(market, scenario, _made(spec.name, market)), policy=spec.label)
@@ -191,11 +201,11 @@ def fingerprint(name: str) -> str:
     fees, is_pair, _ = name.partition(PAIR_SIGN)
     if is_pair or name == REBALANCING_BOUND:
         files += [simnode / "route_market.py", *(bench / f"{stem}.py" for stem in MOVING_FILES)]
-    if is_pair:
+    if is_pair and fees not in PLUGINS:
         files += sorted((bench / "rebalancers").glob("*.py"))
     if name in BOUNDS:
         files += sorted(bench.glob("bound*.py"))
-    elif name in PLUGINS:
+    elif fees in PLUGINS:
         files += sorted((ROOT / "actors").glob("*.py")) + sorted((ROOT / "messages").glob("*.py"))
         files += [path for path in sorted(package.rglob("*.py")) if bench not in path.parents]
         files += [*sorted(bench.glob("house*.py")), bench / "process.py"]

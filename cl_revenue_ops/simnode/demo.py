@@ -22,6 +22,7 @@ from cl_revenue_ops.simnode.market_driver import MarketDriver
 from cl_revenue_ops.simnode.market_parameters import MarketRanges
 from cl_revenue_ops.simnode.node import SimulatedNode
 from cl_revenue_ops.simnode.prices import DAY_S, HOUR_S
+from cl_revenue_ops.simnode.rebalance_told import Line, books_line, cost_line, rebalance_lines
 from cl_revenue_ops.simnode.report import print_tables, sat, write_page
 from cl_revenue_ops.simnode.route_market import RouteMarket
 from cl_revenue_ops.simnode.run_record import (
@@ -38,8 +39,12 @@ PLUGIN_FILE = Path(__file__).resolve().parents[2] / "cl-revenue-ops.py"
 SAMPLE_S = 6 * HOUR_S
 # Time without new payments at the end, so that the plugin's own catching up has its turn.
 SETTLING_S = 900.0
+# How far time goes at once while sling rests, and while it works and the plugin watches its jobs.
+STEPS_S = (300.0, 30.0)
 WIDTH = 100
 QUESTIONS = ("revenue-status", "revenue-analyze", "revenue-fee-debug")
+REPORTS = ("rebalances", "reconcile")
+SCORE, BOOKS = (f"revenue-report {name}" for name in REPORTS)
 AGREED = ("settled", "volume_msat", "fees_msat")
 
 Tell = Callable[[float, int, int], None]
@@ -73,8 +78,14 @@ class DemoRun:
         self.node.on_step = None
         self.driver.settle()
         self.node.advance(market.end_s + SETTLING_S)
+        for report in REPORTS:
+            self._ask("revenue-report", report)
         for method in QUESTIONS:
             self._ask(method)
+
+    def rebalances(self) -> list[Line]:
+        """What the plugin says of its rebalances."""
+        return rebalance_lines(self.answers.get(SCORE), self.answers.get("revenue-status"))
 
     def _bring(self, from_s: float, to_s: float) -> None:
         del from_s
@@ -85,16 +96,17 @@ class DemoRun:
         if at_s >= last_s + SAMPLE_S or at_s >= self.driver.market.end_s:
             self.samples.append(take_sample(self.driver, at_s))
 
-    def _ask(self, method: str) -> None:
+    def _ask(self, method: str, *words: str) -> None:
+        question = " ".join((method, *words))
         try:
-            answer = self.answers[method] = self.node.call(method)
+            answer = self.answers[question] = self.node.call(method, list(words))
         except SimRpcError as error:
             missing = error.code == UNKNOWN_METHOD
             why = "this plugin does not offer it" if missing else f"{error.message} ({error.code})"
-            self.notes.append(f"{method}: {why}")
+            self.notes.append(f"{question}: {why}")
             return
         if isinstance(answer, dict) and answer.get("error"):
-            self.notes.append(f"{method}: {answer['error']}")
+            self.notes.append(f"{question}: {answer['error']}")
         if isinstance(answer, dict) and answer.get("safe_mode"):
             self.notes.append(f"{method}: SAFE MODE, {answer.get('safe_mode_reason')}")
 
@@ -177,6 +189,7 @@ def _run(chosen: argparse.Namespace, console: Console, directory: Path) -> DemoR
         network="bitcoin",
         options={"revenue-ops-db-path": str(directory / "revenue_ops.db")},
         sling=sling.NEWEST,
+        steps_s=STEPS_S,
     )
     run = DemoRun(MarketDriver(market, node.world), node, chosen.step_s)
     assert node.sling is not None
@@ -191,16 +204,22 @@ def _run(chosen: argparse.Namespace, console: Console, directory: Path) -> DemoR
 
 def _show(console: Console, run: DemoRun, record: RunRecord) -> bool:
     """Print tables, notes and the check; return True if all is well."""
-    print_tables(console, record)
+    print_tables(console, record, run.rebalances())
     for note in run.notes:
         console.print(note, highlight=False, markup=False)
     if run.trouble is not None:
         console.print(run.trouble, highlight=False, markup=False, soft_wrap=True)
         return False
-    equal, line = agreement(run.answers.get("revenue-status"), record.totals)
-    style = "green" if equal else "bold red"
-    console.print(line, highlight=False, markup=False, soft_wrap=True, style=style)
-    return equal
+    checks = [
+        agreement(run.answers.get("revenue-status"), record.totals),
+        cost_line(run.answers.get(SCORE), record.totals.rebalance_cost_msat),
+        books_line(run.answers.get(BOOKS)),
+    ]
+    told = [check for check in checks if check is not None]
+    for well, line in told:
+        style = "green" if well else "bold red"
+        console.print(line, highlight=False, markup=False, soft_wrap=True, style=style)
+    return all(well for well, _ in told)
 
 
 def _page(chosen: argparse.Namespace, run: DemoRun, record: RunRecord) -> Path:
@@ -211,7 +230,7 @@ def _page(chosen: argparse.Namespace, run: DemoRun, record: RunRecord) -> Path:
     out: Path = chosen.out or Path(tempfile.mkdtemp(prefix="revenue-demo-"))
     out.mkdir(parents=True, exist_ok=True)
     page = out / f"demo-seed-{chosen.seed}.html"
-    write_page(page, record, draw_figures(record), run.notes)
+    write_page(page, record, draw_figures(record), run.notes, run.rebalances())
     return page.resolve()
 
 

@@ -48,7 +48,9 @@ class SimulatedNode(Controls):
     (virtual) or the ticking one. Use as a context manager, or call `start` and `stop`. A
     directory that was not given is temporary. `clboss` and `sling` are the releases
     of those plugins beside it (None: not there, and unknown); sling finds its ways in `routes`;
-    without `bookkeeper` that plugin is disabled, until `plugins.set_present` brings it.
+    without `bookkeeper` that plugin is disabled, until `plugins.set_present` brings it. Within
+    a step, which `on_step` is called for once, virtual time goes on by `steps_s` at most: the first
+    while sling rests, the second while it works, so that who watches a job sees it move.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SimulatedNode(Controls):
         sling: str | None = None,
         routes: Routes | None = None,
         bookkeeper: bool = True,
+        steps_s: tuple[float, float] | None = None,
     ) -> None:
         self._temporary = None if directory else _temporary_directory()
         base = directory or Path(self._temporary.name if self._temporary else "")
@@ -96,6 +99,7 @@ class SimulatedNode(Controls):
             self.sling = sling_plugin.Sling(self.world, folder, sling, routes)
             self.plugins.add_companion(self.sling)
         self.on_step = on_step
+        self._steps_s = steps_s
         self.aborted: str | None = None
         self.last_advance: dict[str, Any] = {}
         self._argv = argv
@@ -269,10 +273,19 @@ class SimulatedNode(Controls):
             end_s = until_s if step_s is None else min(until_s, begin_s + step_s)
             if self.on_step is not None:
                 self.on_step(begin_s, end_s)
-            self._virtual.set(end_s)
-            self._tick()
-            self.last_advance = self._advance_plugin(end_s)
+            while self._virtual.base_s < end_s:
+                self._virtual.set(self._reach_s(end_s))
+                self._tick()
+                self.last_advance = self._advance_plugin(self._virtual.base_s)
         return self.last_advance
+
+    def _reach_s(self, end_s: float) -> float:
+        """How far time goes at once."""
+        assert self._virtual is not None
+        if self._steps_s is None:
+            return end_s
+        works = self.sling is not None and self.sling.at_work
+        return min(end_s, self._virtual.base_s + self._steps_s[works])
 
     def _advance_plugin(self, until_s: float) -> dict[str, Any]:
         if self._argv is None:

@@ -27,6 +27,7 @@ def draw_figures(report: RunRecord) -> list[tuple[str, str]]:
     with mpl.rc_context(settings):
         return [
             ("Revenue per day", _svg(pyplot, _revenue(pyplot, report))),
+            *_spending(pyplot, report),
             ("Our share of each balance", _svg(pyplot, _balances(pyplot, report))),
             (
                 "Fee (line), price of the alternatives (dashed) and forwards a day (bars)",
@@ -68,6 +69,23 @@ def _revenue(pyplot: Any, report: RunRecord) -> Any:
     axes.legend(ncols=6, loc="upper left", frameon=False)
     axes.margins(y=0.15)
     return figure
+
+
+def _spending(pyplot: Any, report: RunRecord) -> list[tuple[str, str]]:
+    """What rebalances cost each day, beside what came in; nothing where nothing was moved."""
+    cost_sat = np.array(report.daily_costs_msat) / 1000.0
+    if not cost_sat.any():
+        return []
+    fees_sat = np.array(report.daily_fees_msat).sum(axis=0) / 1000.0
+    figure, axes = pyplot.subplots(figsize=(10.5, 2.4))
+    day = np.arange(report.days) + 0.5
+    axes.bar(day - 0.21, fees_sat, width=0.42, label="revenue", color="#2b7de9")
+    axes.bar(day + 0.21, cost_sat, width=0.42, label="spent on rebalances", color="#c0392b")
+    axes.plot(day, fees_sat - cost_sat, color="#1c2430", linewidth=1.1, label="net")
+    axes.set(xlabel="day", ylabel="sat", xlim=(0, report.days))
+    axes.legend(ncols=3, loc="upper left", frameon=False)
+    axes.margins(y=0.2)
+    return [("Spent on rebalances, beside the revenue", _svg(pyplot, figure))]
 
 
 def _balances(pyplot: Any, report: RunRecord) -> Any:

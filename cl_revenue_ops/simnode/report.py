@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cl_revenue_ops.simnode.run_record import ChannelLine, RunRecord
+from cl_revenue_ops.simnode.run_record import ChannelLine, RunRecord, Totals
 
 BAR_CELLS = 10
 
@@ -35,11 +35,8 @@ def headline(report: RunRecord) -> list[tuple[str, str]]:
         ("forwards settled", f"{totals.settled:,}"),
         ("volume", f"{sat(totals.volume_msat)} sat"),
         ("revenue", f"{sat(totals.fees_msat)} sat ({mean_ppm:.0f} ppm of the volume)"),
-        (
-            "rebalances",
-            f"{totals.rebalances:,} for {sat(totals.rebalance_cost_msat)} sat; "
-            f"net {sat(totals.fees_msat - totals.rebalance_cost_msat)} sat",
-        ),
+        ("rebalances", _rebalances(totals)),
+        ("revenue less rebalances", f"{sat(totals.fees_msat - totals.rebalance_cost_msat)} sat"),
         (
             "fee updates",
             f"{totals.fee_changes:,} ({totals.fee_changes / channel_days:.2f} a channel-day)",
@@ -61,6 +58,17 @@ def headline(report: RunRecord) -> list[tuple[str, str]]:
             f"{senders['stale_fee']:,}",
         ),
     ]
+
+
+def _rebalances(totals: Totals) -> str:
+    if not totals.rebalances:
+        return "none"
+    cost_msat = totals.rebalance_cost_msat
+    ppm, share = 1e6 * cost_msat / totals.moved_msat, cost_msat / max(1, totals.fees_msat)
+    return (
+        f"{sat(totals.moved_msat)} sat in {totals.rebalances:,} payments for {sat(cost_msat)} sat "
+        f"({ppm:.0f} ppm, {share:.0%} of revenue)"
+    )
 
 
 _COLUMNS = (
@@ -92,8 +100,9 @@ def _cells(line: ChannelLine) -> tuple[str, ...]:
     )
 
 
-def print_tables(console: Console, report: RunRecord) -> None:
-    """Print channels, best earner first, and the sums; fits in 100 columns."""
+def print_tables(console: Console, report: RunRecord, told: Sequence[tuple[str, str]]) -> None:
+    """Print channels, best earner first, the sums and what the plugin told besides; fits in 100
+    columns."""
     title = f"{report.days} virtual days, seed {report.seed}"
     table = Table(box=box.SIMPLE_HEAD, title=title, padding=(0, 1, 0, 0), pad_edge=False)
     for name, side in _COLUMNS:
@@ -102,7 +111,7 @@ def print_tables(console: Console, report: RunRecord) -> None:
         table.add_row(*_cells(line))
     console.print(table)
     sums = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in headline(report):
+    for name, value in (*headline(report), *told):
         sums.add_row(f"[dim]{name}[/dim]", value)
     console.print(sums)
 
@@ -137,13 +146,18 @@ def _html_rows(report: RunRecord) -> str:
 
 
 def write_page(
-    path: Path, report: RunRecord, figures: Sequence[tuple[str, str]], notes: Sequence[str]
+    path: Path,
+    report: RunRecord,
+    figures: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+    lines: Sequence[tuple[str, str]],
 ) -> None:
-    """Write one page that needs nothing else; `figures` are (title, svg), `notes` plain lines."""
+    """Write one page that needs nothing else; `figures` are (title, svg), `notes` plain lines,
+    `lines` (name, value) what the plugin told besides."""
     heads = "".join(f"<th>{html.escape(name)}</th>" for name, _ in _COLUMNS)
     sums = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
-        for name, value in headline(report)
+        for name, value in (*headline(report), *lines)
     )
     drawn = "".join(
         f"<h2>{html.escape(title)}</h2><figure>{svg}</figure>" for title, svg in figures

@@ -62,6 +62,7 @@ class Totals:
     rebalance_cost_msat: int
     fee_changes: int
     depleted_share: float
+    moved_msat: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class RunRecord:
     lines: tuple[ChannelLine, ...]
     totals: Totals
     daily_fees_msat: tuple[tuple[int, ...], ...]  # by channel, by day
+    daily_costs_msat: tuple[int, ...]  # of rebalances, by day
     daily_forwards: tuple[tuple[int, ...], ...]  # by channel, by day
     levels_ppm: tuple[tuple[float, ...], ...]  # by channel, by sample
     samples: tuple[Sample, ...]
@@ -167,6 +169,7 @@ def measure(driver: MarketDriver, samples: Sequence[Sample], classes: dict[str, 
         lines=tuple(lines),
         totals=_totals(driver, status, in_msat, out_msat, samples, lines),
         daily_fees_msat=tuple(fees_by_day),
+        daily_costs_msat=_daily_costs(driver),
         daily_forwards=tuple(forwards_by_day),
         levels_ppm=tuple(
             tuple(market.level_ppm(channel.peer, sample.at_s) for sample in samples)
@@ -175,6 +178,21 @@ def measure(driver: MarketDriver, samples: Sequence[Sample], classes: dict[str, 
         samples=tuple(samples),
         senders=asdict(driver.senders.tally),
     )
+
+
+def own_payments(driver: MarketDriver) -> list[dict[str, Any]]:
+    """The node's payments to itself that arrived."""
+    rows, own = driver.world.sendpays.rows, driver.world.id
+    return [row for row in rows if row["status"] == "complete" and row["destination"] == own]
+
+
+def _daily_costs(driver: MarketDriver) -> tuple[int, ...]:
+    market = driver.market
+    days = [0] * market.days
+    for row in own_payments(driver):
+        day = int((row["created_at"] - market.start_s) // DAY_S)
+        days[min(max(day, 0), market.days - 1)] += row["amount_sent_msat"] - row["amount_msat"]
+    return tuple(days)
 
 
 def _totals(
@@ -186,11 +204,7 @@ def _totals(
     lines: Sequence[ChannelLine],
 ) -> Totals:
     settled = status == SETTLED
-    own = [
-        row
-        for row in driver.world.sendpays.rows
-        if row["status"] == "complete" and row["destination"] == driver.world.id
-    ]
+    own = own_payments(driver)
     shares = np.array([sample.local_share for sample in samples])
     return Totals(
         settled=int(settled.sum()),
@@ -202,4 +216,5 @@ def _totals(
         rebalance_cost_msat=sum(row["amount_sent_msat"] - row["amount_msat"] for row in own),
         fee_changes=sum(line.fee_changes for line in lines),
         depleted_share=float(np.mean(shares < DEPLETED_SHARE)),
+        moved_msat=sum(row["amount_msat"] for row in own),
     )

@@ -100,6 +100,12 @@ class Sling:
             return self._commands.statuses(scid)
 
     @property
+    def at_work(self) -> bool:
+        """Whether a task runs or a payment is on its way."""
+        with self._world.lock:
+            return self._commands.crew.at_work
+
+    @property
     def in_flight(self) -> list[int]:
         """The created_index of every payment of its that is on its way."""
         with self._world.lock:

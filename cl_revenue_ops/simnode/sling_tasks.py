@@ -356,6 +356,11 @@ class Crew:
             task = min(busy, key=lambda t: t.wake_s)
             self._happen(task, max(at_s, task.wake_s))
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a task runs or a payment is on its way."""
+        return bool(self.flights) or any(self._running())
+
     def any_active(self, scids: Iterable[str]) -> bool:
         """Whether a task of these channels says that it works."""
         return any(t.active for scid in scids for t in self.tasks.get(scid, {}).values())

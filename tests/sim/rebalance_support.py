@@ -38,6 +38,7 @@ class RebalanceNode(HouseNode):
         pairs: int = 2,
         **details: Any,
     ) -> None:
+        self._told: tuple[float, float] | None = None
         self.ways = RouteTable(usual=Way((Policy(0, WAY_PPM),)))
         options = {**OPTIONS, **(settings or {})}
         super().__init__(folder, seed, sling=version, routes=self.ways, options=options, **details)
@@ -52,8 +53,13 @@ class RebalanceNode(HouseNode):
     # -- what is done -------------------------------------------------------------------------
 
     def wait_s(self, seconds: float) -> None:
-        """Let time pass, in steps in which sling acts."""
-        self.advance(self.now_s + seconds, STEP_S)
+        """Let time pass, in steps in which sling acts; what sats are worth stays what was told,
+        also after a fee cycle has said what it thinks of that."""
+        until_s = self.now_s + seconds
+        while self.now_s < until_s:
+            self.advance(min(until_s, self.now_s + STEP_S))
+            if self._told is not None and self.life.alive:
+                self.value(*self._told)
 
     def sleep_dead(self, seconds: float) -> None:
         """Let time pass for node and sling while no house is there."""
@@ -63,6 +69,7 @@ class RebalanceNode(HouseNode):
 
     def value(self, sold_ppm: float = 2_000.0, evidence: float = 1e6) -> None:
         """Tell the house that sats are worth much where there are few, and nothing elsewhere."""
+        self._told = (sold_ppm, evidence)
         curves = {}
         for name, top_ppm in [(n, 0.0) for n in self.full] + [(n, sold_ppm) for n in self.empty]:
             channel = self.world.channel(name)

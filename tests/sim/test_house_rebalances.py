@@ -108,7 +108,8 @@ def test_at_most_three_jobs_at_once() -> None:
 
 
 def test_the_search_comes_by_itself(node: RebalanceNode) -> None:
-    node.wait_s(330)
+    # The first one meets what the first fee cycle thinks of stock.
+    node.wait_s(1_230)
     assert node.status()["rebalancing"]["last_search_at"] is not None
     assert [job["asked_by"] for job in node.jobs()] == ["search", "search"]
 
@@ -227,7 +228,7 @@ def test_a_move_that_loses_is_refused_with_its_arithmetic_unless_forced(
     node.value(sold_ppm=0.0)
     refused = node.by_hand(100_000, 100)
     assert refused["status"] == "error"
-    assert "it is expected to lose (value 0 - loss 0 - cost" in refused["error"]
+    assert "it is expected to lose (worth 0 sats there and 0 here, cost" in refused["error"]
     node.force()
     node.wait_s(60)
     assert node.job()["status"] == "success"
@@ -245,6 +246,17 @@ def test_force_does_not_overrule_budget_or_reserve(node: RebalanceNode) -> None:
     node.wait_s(60)
     assert node.paid() == []
     assert set(node.states().values()) <= {"ended"}
+
+
+def test_what_is_reserved_beyond_the_price_is_said(node: RebalanceNode) -> None:
+    node.call("revenue-config", ["set", "daily_budget_sats", 600])
+    told = node.by_hand(100_000, 100, True)
+    assert "100 sats; until its end 600 sats are reserved, for 5 payments more" in told["message"]
+    other = [node.scid(node.full[1]), node.scid(node.empty[1])]
+    refused = node.call("revenue-rebalance", [*other, 100_000, 100, True])
+    assert refused["error"].endswith("599 sats are reserved for jobs under way")
+    node.wait_s(60)
+    assert node.call("revenue-clear-reservations")["message"] == "nothing was reserved"
 
 
 def test_a_policy_keeps_a_peer_from_being_filled_or_drained(node: RebalanceNode) -> None:
@@ -283,6 +295,17 @@ def test_debug_tells_every_pair_with_its_arithmetic(node: RebalanceNode) -> None
         expected = pair["success"] * net - pair["details"]["overhead_msat"]
         assert pair["expected_msat"] == pytest.approx(expected, abs=100)
         assert (pair["verdict"] == "move") == (pair["refusal"] is None)
+        formula, _, result = pair["arithmetic"].partition(" = ")
+        worked_out = eval(formula.replace("x", "*"))
+        assert worked_out == pytest.approx(float(result.removesuffix(" msat")), rel=0.01)
+    assert debug["capital_controls"]["effective_budget_is"] == "daily-budget-sats"
+    node.call("revenue-config", ["set", "enable_proportional_budget", True])
+    controls = node.budget()
+    assert controls["effective_budget_sats"] == 500
+    assert controls["effective_budget_is"].startswith("a tenth of daily-budget-sats: the share of")
+    node.value(sold_ppm=0.0)
+    for pair in node.call("revenue-rebalance-debug")["pairs"]:
+        assert pair["arithmetic"] == "not worked out: no size and price can pay"
     assert sorted(pair["verdict"] for pair in debug["pairs"]) == ["leave", "leave", "move", "move"]
     assert debug["sling_available"] is True
     assert debug["executor"]["version"] == "v4.2.1"

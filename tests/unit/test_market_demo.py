@@ -92,6 +92,7 @@ def test_a_run_ends_well_when_plugin_and_node_agree(
     assert agreed and int(agreed[1].replace(",", "")) > 5
     assert "revenue-fee-debug: this plugin does not offer it" in text
     assert "revenue-analyze:" not in text
+    assert re.search(r"^rebalances +none", text, re.MULTILINE)
     lines = text.splitlines()
     assert max(len(line) for line in lines if not line.startswith("page:")) <= 100
     assert sum(line.startswith("day ") for line in lines) == 10

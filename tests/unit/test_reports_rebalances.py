@@ -96,6 +96,15 @@ def test_as_text_it_fits_and_says_all_that_matters() -> None:
     assert "2023-11-09" in row and LONG[:8] in row and row.endswith("yes")
 
 
+def test_as_text_what_moved_nothing_is_counted_by_its_end_alone() -> None:
+    none = [job(n, moved_msat=0) for n in (1, 2)]
+    runs = job(3, moved_msat=0)._replace(outcome=None)
+    lines = lines_of("rebalances", made(*none, runs, job(4)))
+    assert lines[lines.index("Moved nothing") + 1] == f"2 x {none[0].outcome}"
+    assert [line.split()[0] for line in lines if line[:1] == "r"] == ["r3", "r4"]
+    assert "Moved nothing" not in lines_of("rebalances", made(job(4)))
+
+
 def test_as_text_without_any_there_is_no_table() -> None:
     lines = lines_of("rebalances", rebalances((), None, NOW_S, Health()))
     assert lines[0] == "Rebalances of all times"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from cl_revenue_ops.domain.demand.stock_curve import value_at, value_below, worth_msat
@@ -134,7 +135,16 @@ class Between:
     destination: End
     here_msat: int
     there_msat: int
-    costs_ppm: tuple[float, ...]
+    routes: RouteBook
+    now_s: float
+
+    @cached_property
+    def costs_ppm(self) -> tuple[float, ...]:
+        """What a route may cost, by what the last hop charges; not asked of a hopeless pair."""
+        remote = self.destination.fact.remote
+        last_hop_ppm = 0.0 if remote is None else float(remote.fee_ppm)
+        others_ppm = self.destination.curve.others_ppm
+        return self.routes.costs_ppm(*self.peers, others_ppm, last_hop_ppm, self.now_s)
 
     @property
     def peers(self) -> tuple[str, str]:
@@ -154,13 +164,9 @@ class Between:
 def between(
     routes: RouteBook, source: End, destination: End, local: Mapping[str, int], now_s: float
 ) -> Between:
-    """Return two ends with the prices that a route may have, by what the last hop charges."""
-    remote = destination.fact.remote
-    last_hop_ppm = 0.0 if remote is None else float(remote.fee_ppm)
+    """Return two ends at the stocks that `local` has for their peers."""
     out, into = source.fact.peer_id, destination.fact.peer_id
-    others_ppm = destination.curve.others_ppm
-    costs = routes.costs_ppm(out, into, others_ppm, last_hop_ppm, now_s)
-    return Between(source, destination, local[out], local[into], costs)
+    return Between(source, destination, local[out], local[into], routes, now_s)
 
 
 def consider(situation: Situation, routes: RouteBook, way: Between, free_msat: int) -> Pair:
@@ -169,8 +175,11 @@ def consider(situation: Situation, routes: RouteBook, way: Between, free_msat: i
     hive = way.destination.fact.peer_id in situation.hive
     lowest_msat = -terms.hive_tolerance_msat if hive else terms.min_profit_msat
     most_msat = min(way.source.most_msat, way.destination.most_msat)
-    spare_ppm = way.most_gain_ppm - way.costs_ppm[0]
-    if not hive and spare_ppm * most_msat / 1e6 <= max(lowest_msat, 0):
+    gain_ppm, least_msat = way.most_gain_ppm, max(lowest_msat, 0)
+    if not hive and (
+        gain_ppm * most_msat / 1e6 <= least_msat
+        or (gain_ppm - way.costs_ppm[0]) * most_msat / 1e6 <= least_msat
+    ):
         return _hopeless(way, most_msat)
     best: Pair | None = None
     for size in SIZES:
@@ -323,9 +332,10 @@ def _nothing(way: Between, refusal: str) -> Pair:
 
 
 def _hopeless(way: Between, most_msat: int) -> Pair:
-    gain_ppm, cheapest = way.most_gain_ppm, way.costs_ppm[0]
+    gain_ppm = way.most_gain_ppm
     if gain_ppm <= 0.0:
         return _nothing(way, f"a sat is worth no more there than here ({gain_ppm:.0f} ppm)")
+    cheapest = way.costs_ppm[0]
     if gain_ppm <= cheapest:
         return _nothing(
             way, f"worth {gain_ppm:.0f} ppm at most, and no route is likely below {cheapest:.0f}"

@@ -76,7 +76,9 @@ class RouteBook:
         """
         law = self.law(source, destination, now_s)
         sd = math.sqrt(law.variance + NOISE_SD**2)
-        return tuple(max(others_ppm * math.exp(law.mean + sd * z), least_ppm) for z in _Z)
+        typical_ppm, exp = others_ppm * math.exp(law.mean), math.exp
+        # In a loop of its own: a search asks this of every pair.
+        return tuple([max(typical_ppm * exp(sd * z), least_ppm) for z in _Z])
 
     def paid(
         self, source: str, destination: str, others_ppm: float, cost_ppm: float, now_s: float

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cl_revenue_ops.domain.rebalance.facts import Pair, Survey
-from cl_revenue_ops.domain.rebalance.plan import BY_HAND, Plan, unpack
+from cl_revenue_ops.domain.rebalance.plan import BY_HAND, SPARE_PAYMENTS, Plan, unpack
 from cl_revenue_ops.domain.rebalance.score import Scored
 from cl_revenue_ops.domain.reports.rebalances import ReportedJob
 from cl_revenue_ops.ports import ENDED, PLANNED, JobRow
@@ -117,9 +117,11 @@ def refused(pair: Pair) -> str:
     """Why a move is not made, with its arithmetic."""
     if not pair.amount_msat:
         return pair.refusal or "there is nothing to move"
+    worth = f"worth {sats(pair.value_msat)} sats there and {sats(pair.loss_msat)} here"
+    if not pair.max_ppm:
+        return f"{pair.refusal} ({worth})"
     return (
-        f"{pair.refusal} (value {sats(pair.value_msat)} - loss {sats(pair.loss_msat)}"
-        f" - cost {sats(pair.cost_msat)} sats, success {pair.success:.0%}:"
+        f"{pair.refusal} ({worth}, cost {sats(pair.cost_msat)} sats, success {pair.success:.0%}:"
         f" expected {sats(pair.expected_msat)} sats)"
     )
 
@@ -153,7 +155,9 @@ def initiated(ground: Ground, row: JobRow, plan: Plan) -> dict[str, object]:
             f"{job['job_id']}: moving {job['amount_sats']} sats {ground.named(plan.pair)} for at"
             f" most {job['max_fee_sats']} sats"
             + (", all that the rest of the day's budget covers" if less else "")
-            + "; revenue-status shows how it goes"
+            + f"; until its end {job['reserved_sats']} sats are reserved, for"
+            + f" {SPARE_PAYMENTS} payments more that sling may make anew;"
+            + " revenue-status shows how it goes"
         ),
         "candidate": _candidate(ground, plan),
     }
@@ -296,10 +300,16 @@ def cleared(
         }
         for one in after.reservations
     ]
+    released_sats = sum(one.reserved_msat - one.committed_msat for one in gone) // 1_000
     return {
         "status": "success",
+        "message": (
+            f"{len(gone)} reservations released ({released_sats} sats); {len(rest)} kept"
+            if gone or rest
+            else "nothing was reserved"
+        ),
         "cleared_count": len(gone),
-        "released_sats": sum(one.reserved_msat - one.committed_msat for one in gone) // 1_000,
+        "released_sats": released_sats,
         "budget_available": 0 if after.trouble else sats(after.free_msat),
         "cleared": [one.job_id for one in gone],
         "kept": rest,

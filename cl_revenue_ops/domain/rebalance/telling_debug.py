@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cl_revenue_ops.domain.channels import usable
+from cl_revenue_ops.domain.rebalance.expected import OVERHEAD_MSAT
 from cl_revenue_ops.domain.rebalance.facts import Pair, Survey
 from cl_revenue_ops.domain.rebalance.plan import Plan
 from cl_revenue_ops.domain.rebalance.telling import Ground, job_row, sats
 from cl_revenue_ops.ports import JobRow
+from messages.budget import BudgetState
 from messages.channels import ChannelFact
 
 PAIRS_SHOWN = 500
@@ -75,6 +77,7 @@ def _controls(ground: Ground) -> dict[str, object]:
         "reserve_ok": liquid_msat is not None and liquid_msat >= budget.wallet_reserve_msat,
         "daily_budget_sats": sats(budget.configured_msat),
         "effective_budget_sats": sats(budget.effective_msat),
+        "effective_budget_is": _because(budget),
         "revenue_sats_per_day": sats(budget.revenue_msat_per_day),
         "daily_spent_sats": -(-budget.spent_msat // 1_000),
         "daily_reserved_sats": -(-budget.reserved_msat // 1_000),
@@ -114,12 +117,31 @@ def _pair(ground: Ground, pair: Pair, chosen: set[tuple[str, str]]) -> dict[str,
         "cost_msat": pair.cost_msat,
         "success": pair.success,
         "expected_msat": pair.expected_msat,
-        "arithmetic": (
-            f"{pair.success:.2f} x ({pair.value_msat} - {pair.loss_msat} - {pair.cost_msat})"
-            f" - overhead = {pair.expected_msat} msat"
-        ),
+        "arithmetic": _arithmetic(pair),
         "details": dict(pair.record),
     }
+
+
+def _arithmetic(pair: Pair) -> str:
+    """EV in one line, as far as there is a price to work it out with."""
+    if not pair.max_ppm:
+        return "not worked out: no size and price can pay"
+    loss = f"- {pair.loss_msat}" if pair.loss_msat >= 0 else f"+ {-pair.loss_msat}"
+    return (
+        f"{pair.success:.2f} x ({pair.value_msat} {loss} - {pair.cost_msat})"
+        f" - {OVERHEAD_MSAT} = {pair.expected_msat} msat"
+    )
+
+
+def _because(budget: BudgetState) -> str:
+    """Where the effective budget comes from, in words."""
+    if budget.trouble is not None:
+        return budget.trouble
+    if budget.effective_msat == budget.configured_msat:
+        return "daily-budget-sats"
+    if budget.effective_msat == budget.configured_msat // 10:
+        return "a tenth of daily-budget-sats: the share of revenue (proportional-budget) is less"
+    return "the share of revenue that proportional-budget-pct allows"
 
 
 def _listed(ground: Ground, survey: Survey, *, depleted: bool) -> list[dict[str, object]]:

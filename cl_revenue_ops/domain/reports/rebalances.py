@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -136,5 +137,17 @@ def as_text(report: Mapping[str, Any]) -> list[str]:
             number(row["unsold_worth_sats"]), words[row["paid"]],
         )
         for row in report["rebalances"]
+        if row["moved_sats"] or row["outcome"] is None
     ]  # fmt: skip
-    return lines + (["", *table(columns, rows)] if rows else [])
+    return lines + _in_vain(report) + (["", *table(columns, rows)] if rows else [])
+
+
+def _in_vain(report: Mapping[str, Any]) -> list[str]:
+    """Jobs that ended and moved nothing, counted by how they ended; they are in no other row."""
+    ends = Counter(
+        str(row["outcome"])
+        for row in report["rebalances"]
+        if not row["moved_sats"] and row["outcome"] is not None
+    )
+    told = [line for end, count in ends.most_common() for line in wrapped(f"{count} x {end}")]
+    return ["", "Moved nothing", *told] if told else []
