@@ -218,7 +218,8 @@ class FeeController(HouseActor):
         if step.was_set:
             self._changed()
         if step.rest_s is None:
-            self.context.publish(self._pricing.stock_curves(self._book, self.now()))
+            if self._pricing.curves is not None:
+                self.context.publish(self._pricing.curves)
             self._show()
         elif step.rest_s > 0.0:
             self.context.after(step.rest_s, ContinueFees())

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.fees import quote_book
 from cl_revenue_ops.domain.fees.book import FeeBook
+from cl_revenue_ops.domain.fees.desk import Uniform
 from cl_revenue_ops.domain.reputation import Trust
 from cl_revenue_ops.ports import FeeStore
 from cl_revenue_ops.runtime.rng import uniform
@@ -27,7 +28,8 @@ class News(NamedTuple):
 class FeePricing:
     """Keeps who is who for the log's rows, and stores what was learned together with its cursor.
 
-    Killed before that is stored, the next cycle learns from the same rows again.
+    Killed before that is stored, the next cycle learns from the same rows again. `curves` is what
+    stock is worth by the last pricing of a cycle, at the stocks that it saw.
     """
 
     def __init__(self, store: FeeStore) -> None:
@@ -36,7 +38,7 @@ class FeePricing:
         self._peers: Mapping[str, str] = {}
         self._open: frozenset[str] = frozenset()
         self._trust = Trust(None)
-        self._facts: Sequence[ChannelFact] = ()
+        self.curves: StockCurves | None = None
 
     def know(self, snapshot: ChannelSnapshot) -> None:
         """These are the channels, closed ones included."""
@@ -70,22 +72,17 @@ class FeePricing:
         else:
             # What surprised the last time does not surprise again.
             desk.demand.surprises.clear()
-        self._price(book, facts, root_seed, now_s)
+        desk.price(facts, self._uniform(root_seed), now_s)
+        self.curves = desk.stock_curves(facts, now_s)
+        self._store.save_demand(book.header(), desk.pack())
 
     def price_as_known(
         self, book: FeeBook, facts: Sequence[ChannelFact], root_seed: int, now_s: float
     ) -> None:
         """Value and price by what was learned before, and meet nobody new; blocks on the store."""
-        self._price(book, facts, root_seed, now_s)
+        book.desk.price(facts, self._uniform(root_seed), now_s)
+        self._store.save_demand(book.header(), book.desk.pack())
 
-    def stock_curves(self, book: FeeBook, now_s: float) -> StockCurves:
-        """What stock is worth by the last pricing, at the stocks that it saw."""
-        return book.desk.stock_curves(self._facts, now_s)
-
-    def _price(
-        self, book: FeeBook, facts: Sequence[ChannelFact], root_seed: int, now_s: float
-    ) -> None:
-        desk = book.desk
-        self._facts = facts
-        desk.price(facts, lambda purpose, number: uniform(root_seed, purpose, number), now_s)
-        self._store.save_demand(book.header(), desk.pack())
+    @staticmethod
+    def _uniform(root_seed: int) -> Uniform:
+        return lambda purpose, number: uniform(root_seed, purpose, number)

@@ -55,7 +55,7 @@ def told(node: HouseNode, kind: type[Command], **fields: Any) -> Any:
 
 def wanted(node: HouseNode, job_id: str, amount_msat: int) -> dict[str, Any]:
     return {
-        "job_id": job_id, "spender": "rebalancer", "amount_msat": amount_msat,
+        "job_id": job_id, "spender": "tester", "amount_msat": amount_msat,
         "liquid_msat": RICH_MSAT, "read_s": node.life.runtime.clock.now(),
     }  # fmt: skip
 
@@ -219,7 +219,7 @@ def test_what_the_spender_does_not_know_of_ends_at_its_boot() -> None:
         node.restart()
         node.settle()
         assert state(node).reserved_msat == 3_000
-        fields = {"spender": "rebalancer", "open_jobs": ("r1",)}
+        fields = {"spender": "tester", "open_jobs": ("r1",)}
         found = told(node, ReconcileReservations, **fields)
         assert [row.job_id for row in found.reservations] == ["r1"]
 
