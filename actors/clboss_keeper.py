@@ -25,6 +25,7 @@ from cl_revenue_ops.runtime.actor import Context
 from messages.boss import (
     BossSoon,
     BossTick,
+    BossTouched,
     ContinueBoss,
     ForeignFee,
     IgnorePeer,
@@ -73,6 +74,7 @@ class ClbossKeeper(HouseActor):
         self._policies: Mapping[str, PeerPolicy] | None = None
         self._reverts = Reverts()
         self._absent = False
+        self._misses = 0
         self._trouble: str | None = None
 
     # -- what is heard ------------------------------------------------------------------------
@@ -119,11 +121,18 @@ class ClbossKeeper(HouseActor):
 
     @handles(BossSoon)
     def _changed(self, message: BossSoon) -> None:
-        if self._closed() is not None or self._silent():
+        if self._absent or self._closed() is not None or self._silent():
             # Nothing can be told, or need be; the next tick looks again.
             return
         if self._hand.read_at_s is None or self._hand.differing(self._wishes()):
             self._put_right()
+
+    @handles(BossTouched)
+    def _touched(self, message: BossTouched) -> None:
+        """It has started, perhaps: that it was absent is believed for no longer than before."""
+        if self._absent:
+            self._misses = 0
+            self.context.after(RETRY_S, BossTick())
 
     @handles(ContinueBoss)
     def _continue(self, message: ContinueBoss) -> None:
@@ -135,8 +144,11 @@ class ClbossKeeper(HouseActor):
             self._note(None)
             return
         untold = self._exchange(self._wishes())
+        self._misses = self._misses + 1 if self._absent else 0
         if untold is not None or self._closed() is not None:
-            self.context.after(RETRY_S, BossTick())
+            # Most nodes have none, and one that comes is announced.
+            wait_s = RETRY_S * 2.0 ** min(max(self._misses - 1, 0), 10)
+            self.context.after(min(wait_s, HOUR_S), BossTick())
         elif self._hand.differing(self._wishes()):
             self.context.tell(self.context.address, ContinueBoss())
 

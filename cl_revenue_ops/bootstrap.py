@@ -48,7 +48,7 @@ from cl_revenue_ops.runtime.threads import ThreadedRuntime
 from cl_revenue_ops.runtime.timers import Timers
 from cl_revenue_ops.settings_view import SettingsView
 from messages.base import Message
-from messages.boss import ForeignFee
+from messages.boss import BossTouched, ForeignFee
 from messages.channels import ChannelSnapshot
 from messages.control import StartHouse, StopHouse
 from messages.fees import FeesPutBack
@@ -317,7 +317,8 @@ def _children(ports: Ports, seed: int | None) -> list[Child]:
     fees = (*channels, FlowReport, PolicySnapshot, PolicyChanged)
     shown = (*channels, FlowReport, PolicySnapshot, StockCurves)
     moves = (*channels, FlowReport, PolicySnapshot, StockCurves, PaymentSeen)
-    flows, boss = (*channels, FlowReport), (*channels, PolicySnapshot, ForeignFee, FeesPutBack)
+    flows = (*channels, FlowReport)
+    boss = (*channels, PolicySnapshot, ForeignFee, FeesPutBack, BossTouched)
     return [
         ("gateway", LOAD_BEARING, births.gateway, ()),
         ("settings", LOAD_BEARING, births.settings, ()),

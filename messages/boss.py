@@ -41,6 +41,11 @@ class BossTick(Tick):
 
 
 @dataclass(frozen=True)
+class BossTouched(Fact):
+    """A hint: CLBoss has started."""
+
+
+@dataclass(frozen=True)
 class BossSoon(Tick):
     """Something changed that may concern CLBoss."""
 

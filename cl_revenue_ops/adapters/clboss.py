@@ -24,6 +24,7 @@ from cl_revenue_ops.ports import (
     WriteRefused,
 )
 
+NAME = "clboss"
 STATUS, UNMANAGE = "clboss-status", "clboss-unmanage"
 BALANCE = "balance"
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from cl_revenue_ops.adapters import clboss
 from cl_revenue_ops.adapters.executors import executor_of
 from cl_revenue_ops.adapters.parse import file_name, parse_forward
 from cl_revenue_ops.adapters.payments import parse_seen_payment
 from cl_revenue_ops.adapters.tally import Tally
 from cl_revenue_ops.adapters.validate import parse_channel_id, parse_pubkey, parse_word
 from messages.base import Message
+from messages.boss import BossTouched
 from messages.channels import ChannelsTouched
 from messages.forwards import ForwardSeen
 from messages.rebalance import ExecutorTouched, PaymentSeen
@@ -121,6 +123,8 @@ def _plugin_event(topic: str, body: dict[str, Any]) -> Message | Reading | None:
         return None
     listed = methods if isinstance(methods, list) else []
     known = tuple(method for method in listed if isinstance(method, str))
+    if file_name(path) == clboss.NAME or clboss.STATUS in known:
+        return BossTouched() if topic == "plugin_started" else _NOT_OURS
     name = executor_of(file_name(path), known)
     return _NOT_OURS if name is None else ExecutorTouched(name, topic == "plugin_started")
 

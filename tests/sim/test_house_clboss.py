@@ -197,6 +197,17 @@ def test_absent_is_told_and_asked_again_after_five_minutes() -> None:
         assert node.boss_status()["clboss_available"] is True
 
 
+def test_one_that_stays_away_is_looked_for_hourly_and_when_it_is_announced() -> None:
+    with beside(present=False) as node:
+        node.wait_s(2 * HOUR_S)
+        asked = node.calls["clboss-status"]
+        node.wait_s(6 * HOUR_S)
+        assert node.calls["clboss-status"] - asked <= 6
+        node.present(True)
+        node.wait_s(RETRY_S + 10)
+        assert node.stands(node.peers[0]) == BOTH
+
+
 def test_one_that_disappears_and_comes_back_is_told_again(node: Beside) -> None:
     peer = node.peers[0]
     node.present(False)

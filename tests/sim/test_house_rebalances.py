@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -310,6 +311,21 @@ def test_debug_tells_every_pair_with_its_arithmetic(node: RebalanceNode) -> None
     assert debug["sling_available"] is True
     assert debug["executor"]["version"] == "v4.2.1"
     assert node.states() == {}, "asking begins nothing"
+
+
+def test_a_job_that_moved_all_that_was_ordered_is_no_failure_of_its_route(
+    node: RebalanceNode,
+) -> None:
+    node.force(600_000, 200)
+    node.wait_s(120)
+    assert node.job()["outcome"] == "all moved"
+    assert node.job()["moved_sats"] < 600_000, "an amount of the job's own, a little less"
+    ((text,),) = node.query("SELECT text FROM rebalance_learned WHERE name = 'routes'")
+    outcomes = [one for _, _, *rows in json.loads(text)["outcomes"] for one in rows]
+    assert outcomes
+    payments = {row["amount_msat"] for row in node.paid()}
+    for _, amount_msat, arrived, _ in outcomes:
+        assert arrived and amount_msat in payments
 
 
 def test_what_was_learned_outlives_a_restart(node: RebalanceNode) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cl_revenue_ops.adapters.notifications import Notifications, read_notification, topics
 from cl_revenue_ops.adapters.parse import parse_forward
 from cl_revenue_ops.adapters.tally import Tally
+from messages.boss import BossTouched
 from messages.channels import ChannelsTouched
 from messages.forwards import ForwardSeen
 from messages.rebalance import ExecutorTouched, PaymentSeen
@@ -221,16 +222,19 @@ def test_a_payment_to_an_unknown_place_is_nothing_to_us_and_no_fault() -> None:
     assert read_notification("sendpay_failure", {"data": body}) == (None, False)
 
 
-def test_of_plugins_only_executors_are_told_of() -> None:
+def test_of_plugins_only_executors_and_a_clboss_that_starts_are_told_of() -> None:
     started = read_notification("plugin_started", {"plugin_started": SLING_CAME})
     assert started.message == ExecutorTouched("sling", True)
     renamed = {**SLING_CAME, "plugin_path": "/opt/rebalancer.sh"}
     assert read_notification("plugin_stopped", renamed).message == ExecutorTouched("sling", False)
-    for other in (
-        {**SLING_CAME, "plugin_path": "/opt/sling/clboss", "methods": ["clboss-status", 5]},
-        {"plugin_name": "summary", "methods": None},
-    ):
-        assert read_notification("plugin_started", {"plugin_started": other}) == (None, False)
+    boss = {**SLING_CAME, "plugin_path": "/opt/sling/clboss", "methods": ["clboss-status", 5]}
+    for named in (boss, {**boss, "plugin_path": "/opt/boss.sh"}, {**boss, "methods": []}):
+        assert read_notification("plugin_started", {"plugin_started": named}).message == (
+            BossTouched()
+        )
+        assert read_notification("plugin_stopped", {"plugin_stopped": named}) == (None, False)
+    other = {"plugin_name": "summary", "methods": None}
+    assert read_notification("plugin_started", {"plugin_started": other}) == (None, False)
     assert read_notification("plugin_stopped", {"plugin_name": "sling"}).message == (
         ExecutorTouched("sling", False)
     )
