@@ -13,6 +13,8 @@ COOL_S: Final = 86_400.0
 MOST_COOL_S: Final = 14 * 86_400.0
 REST_S: Final = 1_800.0
 MOST_REST_S: Final = 12 * 3_600.0
+DEAR_S: Final = 3_600.0
+"""Prices of routes stay for about so long: asked again sooner they say nothing new."""
 
 
 class Run(NamedTuple):
@@ -27,9 +29,20 @@ NONE: Final = Run(0, 0.0)
 
 @dataclass
 class Breakers:
-    """Runs of failures by destination channel, and by "source>destination"."""
+    """Runs of failures by destination channel, and by "source>destination"; `dear_s` is when no
+    route of a pair was cheap enough.
+    """
 
     runs: dict[str, Run] = field(default_factory=dict)
+    dear_s: dict[str, float] = field(default_factory=dict)
+
+    def too_dear(self, source: str, channel_id: str, now_s: float) -> bool:
+        """No route was cheap enough; False where that was known already, of this hour's prices."""
+        pair = f"{source}>{channel_id}"
+        fresh = not 0.0 <= now_s - self.dear_s.get(pair, -DEAR_S) < DEAR_S
+        if fresh:
+            self.dear_s[pair] = now_s
+        return fresh
 
     def failed(self, source: str, channel_id: str, now_s: float) -> None:
         """A job moved nothing."""
@@ -66,23 +79,32 @@ class Breakers:
             if 0.0 <= now_s - run.last_s < rest_s:
                 minutes = math.ceil((rest_s - (now_s - run.last_s)) / 60.0)
                 return f"rests after {run.failures} failures in a row, {minutes} min more"
+        dear_for_s = now_s - self.dear_s.get(f"{source}>{channel_id}", -DEAR_S)
+        if 0.0 <= dear_for_s < DEAR_S:
+            minutes = math.ceil((DEAR_S - dear_for_s) / 60.0)
+            return f"no route was cheap enough lately; asked again in {minutes} min"
         return None
 
     def forget(self, channel_ids: frozenset[str]) -> None:
         """Let go of channels that are not among these."""
-        for key in [k for k in self.runs if not set(k.split(">")) <= channel_ids]:
-            del self.runs[key]
+        for table in (self.runs, self.dear_s):
+            for key in [k for k in table if not set(k.split(">")) <= channel_ids]:
+                del table[key]
 
     def to_row(self) -> dict[str, Any]:
         """Return all as plain JSON values."""
-        return {key: list(run) for key, run in self.runs.items()}
+        runs = {key: list(run) for key, run in self.runs.items()}
+        return {"runs": runs, "dear": dict(self.dear_s)}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Breakers:
         """Return what `to_row` gave; ValueError, TypeError or AttributeError for anything else."""
         runs = {}
-        for key, (failures, last_s) in row.items():
+        for key, (failures, last_s) in row["runs"].items():
             if not math.isfinite(float(last_s)) or int(failures) < 0:
                 raise ValueError("no run of failures")
             runs[str(key)] = Run(int(failures), float(last_s))
-        return cls(runs)
+        dear_s = {str(key): float(at_s) for key, at_s in row["dear"].items()}
+        if not all(map(math.isfinite, dear_s.values())):
+            raise ValueError("no time")
+        return cls(runs, dear_s)

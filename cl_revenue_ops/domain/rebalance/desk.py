@@ -210,8 +210,8 @@ class RebalanceDesk:
             self.routes.came(out, into, pair.payment_msat, False, 1.0, now_s)
             if not result.moved_msat:
                 self.breakers.failed(pair.source_channel_id, pair.channel_id, now_s)
-        elif not result.moved_msat:
-            # A route that was too dear this time is learned of, and may be cheaper in an hour.
+        elif not result.moved_msat and self.breakers.too_dear(*pair[:2], now_s):
+            # What was too dear this time is learned of, and may be cheaper in an hour.
             self.routes.too_dear(out, into, others_ppm, float(pair.max_ppm), now_s)
 
     def know(self, facts: tuple[ChannelFact, ...]) -> None:
