@@ -29,15 +29,15 @@ from messages.policies import (
     ReadPolicies,
     SetPolicies,
     SuggestPolicies,
-    SyncPolicies,
     TagPolicy,
 )
+from messages.store import FlushLog
 
 KEPT_CHANGES = 10_000
 # A clock that is set forward is noticed by then; timers run on one that cannot be set.
 LOOK_S = 600.0
 RETRY_S = 30.0
-SYNC_S = 0.5
+STOREKEEPER = "storekeeper"
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
@@ -54,7 +54,6 @@ class PolicyEngine(HouseActor):
         self._identity = identity
         self._book = PolicyBook()
         self._limit = RateLimit()
-        self._unsynced = False
         self._advice = PolicyAdvice(context, store)
 
     # -- start --------------------------------------------------------------------------------
@@ -185,22 +184,11 @@ class PolicyEngine(HouseActor):
         )
         self._book.take(changes)
         self._book.forget(KEPT_CHANGES)
-        if not self._unsynced:
-            self._unsynced = True
-            self.context.after(SYNC_S, SyncPolicies())
+        # Waiting for the disk costs more than a client should wait for: somebody else does it.
+        self.context.tell(STOREKEEPER, FlushLog())
         self._tell()
         for _, _, at_s, peer_id, what, before, after in changes:
             self.context.publish(PolicyChanged(peer_id, what, before, after, at_s, self._book.seq))
-
-    @handles(SyncPolicies)
-    def _sync(self, message: SyncPolicies) -> None:
-        try:
-            self._store.sync()
-        except PortError as error:
-            self.context.log.info(f"policies wait to reach the disk: {error}")
-            self.context.after(RETRY_S, SyncPolicies())
-            return
-        self._unsynced = False
 
     # -- ends ---------------------------------------------------------------------------------
 

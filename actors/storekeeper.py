@@ -6,10 +6,12 @@ from actors.base import HouseActor, handles
 from cl_revenue_ops.identity import Identity
 from cl_revenue_ops.ports import CareStore, PortError
 from cl_revenue_ops.runtime.actor import Context
-from messages.store import BackupTick
+from messages.store import BackupTick, FlushLog, FlushTick
 
 DAY_S = 86_400.0
 RETRY_S = 3_600.0
+FLUSH_S = 0.5
+FLUSH_AGAIN_S = 30.0
 
 
 class Storekeeper(HouseActor):
@@ -20,6 +22,7 @@ class Storekeeper(HouseActor):
         self._store = store
         self._identity = identity
         self._trouble: str | None = None
+        self._flush_due = False
 
     def recover(self) -> None:
         who = self._identity.learn()
@@ -44,6 +47,23 @@ class Storekeeper(HouseActor):
         self._trouble = None
         self.context.after(DAY_S, BackupTick())
         self._show()
+
+    @handles(FlushLog)
+    def _flush_soon(self, message: FlushLog) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            self.context.after(FLUSH_S, FlushTick())
+
+    @handles(FlushTick)
+    def _flush(self, message: FlushTick) -> None:
+        """Wait for the disk in the place of those who have committed and must not wait."""
+        self._flush_due = False
+        try:
+            self._store.flush()
+        except PortError as error:
+            self.context.log.info(f"what was committed waits to reach the disk: {error}")
+            self._flush_due = True
+            self.context.after(FLUSH_AGAIN_S, FlushTick())
 
     def _later(self, trouble: str) -> None:
         self._trouble = trouble

@@ -92,11 +92,6 @@ class PolicyTick(Tick):
 
 
 @dataclass(frozen=True)
-class SyncPolicies(Tick):
-    """Time to bring what was stored through to the disk; sent by the engine to itself."""
-
-
-@dataclass(frozen=True)
 class PolicyChanged(Fact):
     """A peer's policy has changed; None stands for no policy.
 

@@ -39,12 +39,8 @@ class PolicyStore(Store, Protocol):
         """Store these changes and what holds after them, together.
 
         Only the newest `keep` changes stay on record. The numbers must be new. They survive a kill
-        of the process at once, and a loss of power after `sync`.
+        of the process at once, and a loss of power once CareStore.flush was called.
         """
-        ...
-
-    def sync(self) -> None:
-        """Everything recorded so far survives a loss of power from here on."""
         ...
 
     def load_idle(self) -> Mapping[str, tuple[int, float]]:

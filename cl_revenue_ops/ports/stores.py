@@ -193,6 +193,10 @@ class CareStore(Store, Protocol):
         """Copy the database online to its backup file, in small steps; returns the path."""
         ...
 
+    def flush(self) -> None:
+        """Everything committed before survives a loss of power from here on."""
+        ...
+
     def last_backup_s(self) -> float | None:
         """When the newest backup was made, None when there is none."""
         ...

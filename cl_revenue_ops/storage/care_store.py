@@ -11,9 +11,11 @@ from cl_revenue_ops.storage.copies import copy_online
 from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.errors import translated
 from cl_revenue_ops.storage.inspection import beside, unsound
+from cl_revenue_ops.storage.migrations import sync
 from cl_revenue_ops.storage.repository import Repository
 
 _LONG_S = 600.0  # a gigabyte on a slow disk
+_FLUSH_S = 60.0
 
 
 class SqliteCareStore(Repository):
@@ -36,6 +38,14 @@ class SqliteCareStore(Repository):
             now_s = self._clock.now()
             os.utime(target, (now_s, now_s))
         return str(target)
+
+    def flush(self) -> None:
+        """See ports.CareStore. Holds up no writer: the log is written through beside them."""
+        log = beside(self._database.place().path, "-wal")
+        with self._lease.call("flush the database", _FLUSH_S), translated(log):
+            # Without a log everything has been checkpointed, which waits for the disk itself.
+            if log.exists():
+                sync(log)
 
     def last_backup_s(self) -> float | None:
         """See ports.CareStore."""

@@ -218,6 +218,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(8, "what was imported", _IMPORTED),
     Migration(9, "the budget", BUDGET),
     Migration(10, "rebalances and what was learned of them", REBALANCES),
+    Migration(11, "policies reach the disk with the log", ("DROP TABLE policy_sync",)),
 )
 
 

@@ -10,11 +10,7 @@ from cl_revenue_ops.storage.repository import Repository
 
 
 class SqlitePolicyStore(Repository):
-    """Implements ports.PolicyStore.
-
-    Waiting for the disk costs milliseconds each time, with a slow one more than a client should
-    wait for, so it is done once for many changes.
-    """
+    """Implements ports.PolicyStore. Nothing here waits for the disk."""
 
     def load(self) -> StoredPolicies:
         """See ports.PolicyStore."""
@@ -49,15 +45,6 @@ class SqlitePolicyStore(Repository):
                 )
         except sqlite3.IntegrityError as error:
             raise ValueError(f"changes of policies that cannot be stored: {error}") from error
-
-    def sync(self) -> None:
-        """See ports.PolicyStore."""
-        with self._writing(durable=True) as connection:
-            # A commit takes all before it along to the disk, if there is something new in it.
-            connection.execute(
-                "INSERT INTO policy_sync VALUES (1, 1)"
-                " ON CONFLICT (only) DO UPDATE SET number = number + 1"
-            )
 
     def load_idle(self) -> Mapping[str, tuple[int, float]]:
         """See ports.PolicyStore."""

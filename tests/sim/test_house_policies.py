@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
+from cl_revenue_ops.storage.care_store import SqliteCareStore
 from tests.sim.house_policies import agree, ask, complaint, hearing, policy_house, stored, told
 from tests.sim.house_support import HouseNode
 from tests.unit.policy_support import BAD, peer
@@ -338,13 +338,13 @@ def test_a_full_disk_refuses_and_changes_nothing(node: HouseNode) -> None:
 
 def test_changes_reach_the_disk_within_half_a_second_once_for_all(node: HouseNode) -> None:
     synced: list[float] = []
-    whole = SqlitePolicyStore.sync
+    whole = SqliteCareStore.flush
 
-    def sync(store: SqlitePolicyStore) -> None:
+    def sync(store: SqliteCareStore) -> None:
         synced.append(node.now_s)
         whole(store)
 
-    with mock.patch.object(SqlitePolicyStore, "sync", sync):
+    with mock.patch.object(SqliteCareStore, "flush", sync):
         for number in range(3):
             ask(node, "set", peer(number), "hive")
         node.wait_s(0.5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cl_revenue_ops.ports import PolicyRow, StaleGeneration
+from cl_revenue_ops.runtime.clock import SystemClock
+from cl_revenue_ops.storage.care_store import SqliteCareStore
 from cl_revenue_ops.storage.database import Database
 from cl_revenue_ops.storage.policy_store import SqlitePolicyStore
 from tests.unit.storage_support import NETWORK, NODE, RevocableLease, database, opened
@@ -71,21 +74,25 @@ def test_a_replaced_incarnation_stores_nothing(base: Database) -> None:
     assert SqlitePolicyStore(base, RevocableLease()).load() == ({}, (), 0)
 
 
-def test_only_a_sync_waits_for_the_disk(base: Database) -> None:
+def test_no_change_waits_for_the_disk_and_a_flush_takes_all(
+    base: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = SqlitePolicyStore(base, RevocableLease())
     seen: list[str] = []
     base.connection().set_trace_callback(seen.append)
-    store.sync()
     store.record([row(1)], 100)
-    assert "PRAGMA synchronous = FULL" in seen
-    seen.clear()
-    store.record([row(2)], 100)
     assert "PRAGMA synchronous = FULL" not in seen
     log = base.place().path.with_name("revenue_ops.db-wal")
-    before = log.stat().st_size
-    store.sync()
-    assert log.stat().st_size > before, "an empty commit would not reach the disk"
-    assert store.load().changes == (row(1), row(2))
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    SqliteCareStore(base, RevocableLease(), SystemClock()).flush()
+    assert synced == [str(log)]
 
 
 def test_marks_of_idle_channels_are_replaced_as_a_whole(base: Database) -> None:
