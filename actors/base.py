@@ -146,6 +146,26 @@ class HouseActor(MailboxActor):
             context.tell(SUPERVISOR, Stopped(context.address, context.generation))
 
 
+class AskingActor(HouseActor):
+    """An actor that asks others; what nobody waits for any more comes too late."""
+
+    def take(self, reply: Answer | Refusal) -> bool:
+        """Go on with the reply to a question; False where none of that name is open."""
+        raise NotImplementedError
+
+    @handles(Answer)
+    def _answered(self, message: Answer) -> None:
+        self._replied(message)
+
+    @handles(Refusal)
+    def _refused(self, message: Refusal) -> None:
+        self._replied(message)
+
+    def _replied(self, message: Answer | Refusal) -> None:
+        if not self.take(message):
+            self.discard(message, "late")
+
+
 def _config_of(message: ConfigChanged) -> Config:
     values: dict[str, Any] = dict(message.values)
     return config_from(values, message.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any
 
-from actors.base import HouseActor, handles
+from actors.base import AskingActor, handles
 from actors.dialogue import Ask, Dialogue, Refused, Steps
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.export import journal, tables
@@ -30,7 +30,7 @@ ENDINGS = {"csv": ".csv", "json": ".json", "beancount": ".beancount"}
 Pages = Generator[Ask, Any, None]
 
 
-class Exporter(HouseActor):
+class Exporter(AskingActor):
     """Optional. One file at a time; between two pages all others get their turn.
 
     A file that takes longer than its caller waits is finished all the same.
@@ -57,17 +57,9 @@ class Exporter(HouseActor):
             return
         self._dialogue.begin(self._steps(message))
 
-    @handles(Answer)
-    def _answered(self, message: Answer) -> None:
-        self._replied(message)
-
-    @handles(Refusal)
-    def _refused(self, message: Refusal) -> None:
-        self._replied(message)
-
-    def _replied(self, message: Answer | Refusal) -> None:
-        if not self._dialogue.take(message):
-            self.discard(message, "late")
+    def take(self, reply: Answer | Refusal) -> bool:
+        """See AskingActor."""
+        return self._dialogue.take(reply)
 
     @handles(AnswerOverdue)
     def _overdue(self, message: AnswerOverdue) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.base import HouseActor, handles
+from actors.base import AskingActor, handles
 from actors.dialogue import Dialogue, Refused, Steps
 from actors.import_taking import ImportTaking
 from cl_revenue_ops.domain.channels import by_scid
@@ -20,7 +20,7 @@ from messages.exchange import (
 )
 
 
-class Importer(HouseActor):
+class Importer(AskingActor):
     """Optional. One import at a time, a page a step; policies and entries go to their owners.
 
     The old file is read and never written. An import that takes longer than its caller waits is
@@ -89,17 +89,9 @@ class Importer(HouseActor):
     def _go_on(self, message: GoOn) -> None:
         self.answer(message, None)
 
-    @handles(Answer)
-    def _answered(self, message: Answer) -> None:
-        self._replied(message)
-
-    @handles(Refusal)
-    def _refused(self, message: Refusal) -> None:
-        self._replied(message)
-
-    def _replied(self, message: Answer | Refusal) -> None:
-        if not self._dialogue.take(message):
-            self.discard(message, "late")
+    def take(self, reply: Answer | Refusal) -> bool:
+        """See AskingActor."""
+        return self._dialogue.take(reply)
 
     @handles(AnswerOverdue)
     def _overdue(self, message: AnswerOverdue) -> None:

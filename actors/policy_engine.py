@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from actors.base import HouseActor, handles
+from actors.base import AskingActor, handles
 from actors.policy_advice import PolicyAdvice
 from cl_revenue_ops.config import echo
 from cl_revenue_ops.domain.policy import book as policy_book
@@ -41,7 +41,7 @@ STOREKEEPER = "storekeeper"
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
-class PolicyEngine(HouseActor):
+class PolicyEngine(AskingActor):
     """Plans a change, stores it with its record, and only then holds and tells it.
 
     Killed anywhere, it is what the database says. A policy holds no more from its end on, whether
@@ -278,17 +278,9 @@ class PolicyEngine(HouseActor):
         self._sweep()
         self._advice.begin(message)
 
-    @handles(Answer)
-    def _answered(self, message: Answer) -> None:
-        self._replied(message)
-
-    @handles(Refusal)
-    def _refused(self, message: Refusal) -> None:
-        self._replied(message)
-
-    def _replied(self, message: Answer | Refusal) -> None:
-        if not self._advice.take(message, self._holding()):
-            self.discard(message, "late")
+    def take(self, reply: Answer | Refusal) -> bool:
+        """See AskingActor."""
+        return self._advice.take(reply, self._holding())
 
     def _holding(self) -> dict[str, PeerPolicy]:
         return {policy.peer_id: policy for policy in self._book.holding(self.now())}

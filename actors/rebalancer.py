@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.base import HouseActor, handles
+from actors.base import AskingActor, handles
 from actors.dialogue import Dialogue, Refused, Steps
 from actors.rebalance_care import RebalanceCare
 from actors.rebalance_jobs import RebalanceJobs
@@ -54,7 +54,7 @@ class Work:
     command: Command | None = None
 
 
-class Rebalancer(HouseActor):
+class Rebalancer(AskingActor):
     """Searches one at a time; each job has a conversation of its own.
 
     Nothing is begun while it is suspended or the gate is closed, and what runs then is ended.
@@ -180,22 +180,15 @@ class Rebalancer(HouseActor):
 
     # -- one thing after the other ------------------------------------------------------------
 
-    @handles(Answer)
-    def _answered(self, message: Answer) -> None:
-        self._replied(message)
-
-    @handles(Refusal)
-    def _refused(self, message: Refusal) -> None:
-        self._replied(message)
-
-    def _replied(self, message: Answer | Refusal) -> None:
+    def take(self, reply: Answer | Refusal) -> bool:
+        """See AskingActor."""
         before = len(self._jobs)
         dialogues = (self._work, self._watch, *(job.dialogue for job in self._jobs))
-        if not any(dialogue.take(message) for dialogue in dialogues):
-            self.discard(message, "late")
+        taken = any(dialogue.take(reply) for dialogue in dialogues)
         if len(self._jobs) > before:
             self._arm()
         self._next()
+        return taken
 
     def _put(self, work: Work) -> None:
         self._waiting.append(work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.base import HouseActor, handles
+from actors.base import AskingActor, handles
 from actors.report_archive import ReportArchive
 from actors.report_days import ReportDays
 from actors.report_gather import Found, Gathering, Question
@@ -29,7 +29,7 @@ ALIAS_PAUSE_S = 30.0
 NOT_YET = "no report: the channels have not been read yet; try again soon"
 
 
-class Reporter(HouseActor):
+class Reporter(AskingActor):
     """Optional: without it the node earns as before, and nobody is told.
 
     It gathers what others know, and hands it to pure functions. It never waits for the node.
@@ -78,17 +78,9 @@ class Reporter(HouseActor):
     def _heard_curves(self, message: StockCurves) -> None:
         self._curves = message
 
-    @handles(Answer)
-    def _answered(self, message: Answer) -> None:
-        self._replied(message)
-
-    @handles(Refusal)
-    def _refused(self, message: Refusal) -> None:
-        self._replied(message)
-
-    def _replied(self, message: Answer | Refusal) -> None:
-        if not self._gathering.take(message):
-            self.discard(message, "late")
+    def take(self, reply: Answer | Refusal) -> bool:
+        """See AskingActor."""
+        return self._gathering.take(reply)
 
     @handles(GatherDue)
     def _due(self, message: GatherDue) -> None:

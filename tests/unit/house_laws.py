@@ -84,11 +84,16 @@ def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, stem
 
 
+KINDS = ("HouseActor", "AskingActor")
+"""What actors are made from; both stand in actors/base.py."""
+
+
 def is_actor_module(text: str) -> bool:
     """Whether a file of actors/ is an actor's; the others are parts of one."""
     return any(
         isinstance(node, ast.ClassDef)
-        and any(isinstance(base, ast.Name) and base.id == "HouseActor" for base in node.bases)
+        and node.name not in KINDS
+        and any(isinstance(base, ast.Name) and base.id in KINDS for base in node.bases)
         for node in ast.walk(ast.parse(text))
     )
 
