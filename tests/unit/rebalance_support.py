@@ -1,4 +1,4 @@
-"""What the tests of rebalancing share: channels, curves of stock, and situations of one's choosing."""
+"""What the tests of rebalancing share: channels, curves of stock, and situations."""
 
 from __future__ import annotations
 
