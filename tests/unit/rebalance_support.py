@@ -96,14 +96,16 @@ class FixedRoutes(RouteBook):
         ppm: float = 100.0,
         works: float = 1.0,
         by_pair: Mapping[tuple[str, str], float] | None = None,
+        costs: tuple[float, ...] = (),
     ) -> None:
         super().__init__()
         self.ppm, self.works, self.by_pair = ppm, works, dict(by_pair or {})
+        self.costs = costs
 
     def costs_ppm(
         self, source: str, destination: str, others_ppm: float, least_ppm: float, now_s: float
     ) -> tuple[float, ...]:
-        return (self.by_pair.get((source, destination), self.ppm),) * 24
+        return self.costs or (self.by_pair.get((source, destination), self.ppm),) * 24
 
     def success(self, source: str, destination: str, amount_msat: int, now_s: float) -> float:
         return self.works
