@@ -130,9 +130,13 @@ def test_the_second_channel_of_a_peer_is_filled_by_what_the_first_leaves_it_wort
     curves = [flat("a", 0.0), flat("c", 0.0), falling("b", 400.0)]
     moves = desk(100.0).survey(situation(facts, curves)).chosen
     total = sum(pair.amount_msat for pair in moves)
-    assert total <= 4 * MILLION, "beyond 3.75M sat the stock of this peer is worth less than a route"
+    assert total <= 4 * MILLION, (
+        "beyond 3.75M sat the stock of this peer is worth less than a route"
+    )
     if len(moves) == 2:
-        assert moves[1].value_msat / moves[1].amount_msat < moves[0].value_msat / moves[0].amount_msat
+        assert (
+            moves[1].value_msat / moves[1].amount_msat < moves[0].value_msat / moves[0].amount_msat
+        )
 
 
 def test_the_best_moves_come_first_and_there_are_three_at_most() -> None:
@@ -199,9 +203,7 @@ def test_what_was_moved_is_not_moved_back() -> None:
     found = desk()
     (pair,) = found.survey(WORTH).chosen
     found.learn(pair, PEERS, Result(pair.amount_msat, 5, 1, 60.0, ""), NOW)
-    back = situation(
-        [fact("a", 0.05), fact("b", 0.9)], [flat("a", 500.0), flat("b", 0.0)]
-    )
+    back = situation([fact("a", 0.05), fact("b", 0.9)], [flat("a", 500.0), flat("b", 0.0)])
     assert chosen(found, back) == []
     assert chosen(found, replace(back, now_s=NOW + 4 * 24 * HOUR_S)) == [("b", "a")]
 

@@ -193,7 +193,7 @@ def test_law_between_equal_values_nothing_is_moved(
     """Equal curves at equal stocks, and flat ones of one value at any."""
     here = there._replace(peer_id="peer-a")
     even = situation([fact("a", share), fact("b", share)], [there, here])
-    assume(0.1 < share)
+    assume(share > 0.1)
     assert looked_at(even, FixedRoutes(float(route))).refusal is not None
     level = max(0.0, there.knots[0][1])
     sure = two(flat("b", level, evidence=there.evidence), flat("a", level))
