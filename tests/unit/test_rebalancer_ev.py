@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -40,7 +40,7 @@ class Valued(PricingDesk):
         super().__init__()
         self.pi_ppm = tuple(pi_ppm)
 
-    def stock_curves(self, facts: Sequence[ChannelFact], now_s: float) -> StockCurves:
+    def stock_curves(self, facts: Iterable[ChannelFact], now_s: float) -> StockCurves:
         curves = {
             f"peer{k}": StockCurve(f"peer{k}", 0, 10**10, ((0, pi), (10**10, pi)), 9, 0, 100, 1e9)
             for k, pi in enumerate(self.pi_ppm)

@@ -282,10 +282,10 @@ def _sized(
     }
     value, loss = round(at.value_msat), round(at.loss_msat)
     if priced is None:
-        refusal = _too_dear(at, costs[0], lowest_msat)
+        too_dear = _too_dear(at, costs[0], lowest_msat)
         return Pair(
             *_channels(way), amount_msat, part_msat,
-            0, 0, value, loss, 0, 0.0, -OVERHEAD_MSAT, refusal, record,
+            0, 0, value, loss, 0, 0.0, -OVERHEAD_MSAT, too_dear, record,
         )  # fmt: skip
     expected = round(priced.expected_msat)
     reserve_msat = -(-amount_msat * priced.max_ppm // 1_000_000)
