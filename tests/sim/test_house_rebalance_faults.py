@@ -134,7 +134,7 @@ def test_nothing_moves_any_more_ends_the_job(node: RebalanceNode) -> None:
     clean(node)
 
 
-def test_a_start_ends_what_may_be_running_first_thing(node: RebalanceNode) -> None:
+def test_a10_a_start_ends_what_may_be_running_first_thing(node: RebalanceNode) -> None:
     node.value(0.0)
     stuck(node)
     node.force()
@@ -151,7 +151,7 @@ def test_a_start_ends_what_may_be_running_first_thing(node: RebalanceNode) -> No
 # -- time --------------------------------------------------------------------------------------
 
 
-def test_a_job_has_two_hours(node: RebalanceNode) -> None:
+def test_a07_a_job_has_two_hours(node: RebalanceNode) -> None:
     node.value(0.0)
     stuck(node)
     node.force()

@@ -57,7 +57,7 @@ def killed_after(messages: int, prepare: Callable[[RebalanceNode], None]) -> Non
 
 
 @pytest.mark.parametrize("messages", range(WHOLE_LIFE))
-def test_killed_between_any_two_messages(messages: int) -> None:
+def test_c13_killed_between_any_two_messages(messages: int) -> None:
     killed_after(messages, lambda node: None)
 
 

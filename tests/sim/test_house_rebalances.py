@@ -132,7 +132,7 @@ def test_nothing_worth_moving_is_said_in_words(node: RebalanceNode) -> None:
 
 
 @pytest.mark.parametrize("key", ["dry_run", "paused"])
-def test_what_would_be_moved_is_recorded_and_nothing_is_reserved_or_begun(
+def test_c12_what_would_be_moved_is_recorded_and_nothing_is_reserved_or_begun(
     node: RebalanceNode, key: str
 ) -> None:
     node.call("revenue-config", ["set", key, True])

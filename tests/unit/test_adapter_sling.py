@@ -151,7 +151,9 @@ def test_jobs_are_persistent_where_sling_keeps_their_settings_and_once_jobs_else
     ],
     ids=str,
 )
-def test_a_job_is_idle_where_all_of_its_tasks_are(desk: Desk, status: object, idle: bool) -> None:
+def test_a12_a_job_is_idle_where_all_of_its_tasks_are(
+    desk: Desk, status: object, idle: bool
+) -> None:
     desk.script(settings(), stats({"scid": SCID, "status": status}))
     (job,) = desk.sling.jobs()
     assert job.idle is idle
@@ -172,7 +174,7 @@ def test_what_is_no_list_of_jobs_is_malformed(desk: Desk) -> None:
 # -- starting -----------------------------------------------------------------------------------
 
 
-def test_a_job_is_one_once_job_with_candidates_limits_and_one_task(desk: Desk) -> None:
+def test_b13_a_job_is_one_once_job_with_candidates_limits_and_one_task(desk: Desk) -> None:
     desk.settle()
     desk.script(*free(result({"result": "started"})))
     assert desk.sling.start(ORDER).outcome == STARTED

@@ -126,7 +126,7 @@ class TestGrant:
     def test_only_positive_amounts(self, amount_msat: int) -> None:
         assert "positive" in str(self.refusal(at_now(), amount_msat))
 
-    def test_what_the_node_holds_must_be_known(self) -> None:
+    def test_c11_what_the_node_holds_must_be_known(self) -> None:
         assert "could not be read" in str(self.refusal(at_now(), liquid_msat=None))
 
     @pytest.mark.parametrize("age_s", [60.5, 3_600.0, -0.5, math.nan, math.inf])

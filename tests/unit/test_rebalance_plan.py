@@ -42,7 +42,7 @@ def order(chosen: Pair, free_msat: int = MUCH_MSAT, used: tuple[int, ...] = ()) 
     number=st.integers(1, 10**6),
     free=st.integers(0, 10**9),
 )
-def test_an_order_moves_whole_satoshis_and_no_more_than_chosen_or_free(
+def test_b11_an_order_moves_whole_satoshis_and_no_more_than_chosen_or_free(
     amount: int, parts: int, max_ppm: int, number: int, free: int
 ) -> None:
     chosen = pair(amount, max(1, amount // parts), max_ppm)

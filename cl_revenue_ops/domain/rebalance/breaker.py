@@ -70,7 +70,7 @@ class Breakers:
         """Why a pair is left alone now, None where it is not."""
         until_s = self.open_until_s(channel_id)
         run = self.runs.get(channel_id, NONE)
-        if until_s is not None and now_s < until_s:
+        if until_s is not None and run.last_s <= now_s < until_s:
             hours = math.ceil((until_s - now_s) / 3600.0)
             return f"futile: {run.failures} jobs moved nothing; next try in {hours} h"
         run = self.runs.get(f"{source}>{channel_id}", NONE)

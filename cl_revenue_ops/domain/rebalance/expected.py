@@ -31,6 +31,7 @@ PARTS: Final = (1, 2, 4, 8)
 FIRST_PAYMENT_MSAT: Final = 200_000_000
 SAT: Final = 1_000
 NO_BUDGET: Final = "the budget does not allow it"
+LOSES: Final = "it is expected to lose"
 
 
 class Stakes(NamedTuple):
@@ -186,9 +187,7 @@ def consider(situation: Situation, routes: RouteBook, way: Between, free_msat: i
         amount_msat = int(most_msat * size) // SAT * SAT
         if amount_msat < LEAST_MSAT:
             break
-        pair = _sized(situation, routes, way, amount_msat, lowest_msat)
-        if pair.max_ppm and pair.reserve_msat > free_msat:
-            pair = pair._replace(refusal=NO_BUDGET)
+        pair = _sized(situation, routes, way, amount_msat, lowest_msat, free_msat)
         if best is None or _rank(pair) > _rank(best):
             best = pair
         elif best.refusal is None:
@@ -203,7 +202,7 @@ def consider(situation: Situation, routes: RouteBook, way: Between, free_msat: i
     amount_msat = int(best.amount_msat * share) // SAT * SAT
     if amount_msat < LEAST_MSAT:
         return best._replace(refusal=f"Kelly: {share:.0%} of it is too little to move")
-    found = _sized(situation, routes, way, amount_msat, lowest_msat)
+    found = _sized(situation, routes, way, amount_msat, lowest_msat, free_msat)
     return found._replace(record={**found.record, "kelly_share": round(share, 4)})
 
 
@@ -217,9 +216,12 @@ def of_amount(
 ) -> Pair:
     """Return the move of just this amount, at a price that is given or found.
 
-    Where it is not worth its price it is refused, unless it is forced.
+    Where it is not worth its price it is refused, unless it is forced; a fleet member may cost
+    what is tolerated here as well.
     """
-    pair = _sized(situation, routes, way, amount_msat, 0)
+    hive = way.destination.fact.peer_id in situation.hive
+    lowest_msat = -situation.terms.hive_tolerance_msat if hive else 0
+    pair = _sized(situation, routes, way, amount_msat, lowest_msat)
     costs = way.costs_ppm
     max_ppm = pair.max_ppm
     if max_fee_msat is not None:
@@ -234,8 +236,8 @@ def of_amount(
     refusal = None
     if not max_ppm:
         refusal = pair.refusal or "nothing may be paid for it"
-    elif expected <= 0.0:
-        refusal = "it is expected to lose"
+    elif _short(expected, lowest_msat):
+        refusal = LOSES
     return pair._replace(
         max_ppm=max_ppm,
         reserve_msat=-(-pair.amount_msat * max_ppm // 1_000_000),
@@ -256,8 +258,9 @@ def _sized(
     way: Between,
     amount_msat: int,
     lowest_msat: int,
+    free_msat: int | None = None,
 ) -> Pair:
-    """Return the move of one amount at its best price."""
+    """Return the move of one amount at its best price; `free_msat` None means without a budget."""
     part_msat = payment_msat(routes, *way.peers, amount_msat, situation.now_s)
     amount_msat = amount_msat // part_msat * part_msat
     at = stakes(way, amount_msat)
@@ -279,27 +282,35 @@ def _sized(
     }
     value, loss = round(at.value_msat), round(at.loss_msat)
     if priced is None:
-        refusal = _too_dear(at, costs[0], lowest_msat)
+        too_dear = _too_dear(at, costs[0], lowest_msat)
         return Pair(
             *_channels(way), amount_msat, part_msat,
-            0, 0, value, loss, 0, 0.0, -OVERHEAD_MSAT, refusal, record,
+            0, 0, value, loss, 0, 0.0, -OVERHEAD_MSAT, too_dear, record,
         )  # fmt: skip
     expected = round(priced.expected_msat)
-    short = expected <= 0 if lowest_msat >= 0 else expected < lowest_msat
+    reserve_msat = -(-amount_msat * priced.max_ppm // 1_000_000)
+    refusal = LOSES if _short(expected, lowest_msat) else None
+    if free_msat is not None and reserve_msat > free_msat:
+        refusal = NO_BUDGET
     return Pair(
         *_channels(way),
         amount_msat,
         part_msat,
         priced.max_ppm,
-        -(-amount_msat * priced.max_ppm // 1_000_000),
+        reserve_msat,
         value,
         loss,
         round(amount_msat * priced.cost_ppm / 1e6),
         round(priced.success, 4),
         expected,
-        "it is expected to lose" if short else None,
+        refusal,
         record,
     )
+
+
+def _short(expected_msat: float, lowest_msat: int) -> bool:
+    """Whether so much is too little: nothing at all, or below what may be given away."""
+    return expected_msat <= 0 if lowest_msat >= 0 else expected_msat < lowest_msat
 
 
 def _too_dear(at: Stakes, cheapest_ppm: float, lowest_msat: int) -> str:

@@ -25,6 +25,7 @@ DRIFT_VARIANCE_PER_DAY: Final = 0.02
 NODES: Final = 24
 _STANDARD: Final = NormalDist()
 _Z: Final = tuple(_STANDARD.inv_cdf((k + 0.5) / NODES) for k in range(NODES))
+FAR_Z: Final = -6.0
 
 # Outcomes count half after so many days, and lean on so many that were never seen.
 OUTCOME_HALF_LIFE_DAYS: Final = 3.0
@@ -60,10 +61,14 @@ class RouteBook:
     # -- prices -------------------------------------------------------------------------------
 
     def law(self, source: str, destination: str, now_s: float) -> Law:
-        """Return what is believed of a pair now."""
+        """Return what is believed of a pair now; with ANY for one of them, of what is wider."""
         node = _aged(self.laws.get((ANY, ANY)), Law(FIRST_MEAN, FIRST_SD**2, now_s), now_s)
+        if destination == ANY:
+            return node
         wide = Law(node.mean, node.variance + SPREAD_SD**2, now_s)
         into = _aged(self.laws.get((ANY, destination)), wide, now_s)
+        if source == ANY:
+            return into
         narrow = Law(into.mean, into.variance + SPREAD_SD**2, now_s)
         return _aged(self.laws.get((source, destination)), narrow, now_s)
 
@@ -181,7 +186,7 @@ def _aged(law: Law | None, wider: Law, now_s: float) -> Law:
     if law is None:
         return wider
     days = max(0.0, now_s - law.at_s) / DAY_S
-    return Law(law.mean, min(law.variance + DRIFT_VARIANCE_PER_DAY * days, 4.0), now_s)
+    return Law(law.mean, min(law.variance + DRIFT_VARIANCE_PER_DAY * days, wider.variance), now_s)
 
 
 def _seen(law: Law, value: float, sd: float) -> Law:
@@ -193,8 +198,14 @@ def _above(law: Law, value: float, sd: float) -> Law:
     """The moments after learning that a noisy reading lies above `value` (a probit factor)."""
     total = math.sqrt(law.variance + sd * sd)
     z = (law.mean - value) / total
-    mass = max(_STANDARD.cdf(z), 1e-9)
-    ratio = _STANDARD.pdf(z) / mass
+    ratio = _hazard(z)
     mean = law.mean + law.variance / total * ratio
     variance = law.variance - (law.variance / total) ** 2 * ratio * (ratio + z)
     return Law(mean, max(variance, 1e-4), law.at_s)
+
+
+def _hazard(z: float) -> float:
+    """Return phi(z) / Phi(z); far out, where Phi is lost in rounding, by its asymptotic series."""
+    if z > FAR_Z:
+        return _STANDARD.pdf(z) / _STANDARD.cdf(z)
+    return -z - 1.0 / z + 2.0 / z**3 - 10.0 / z**5
