@@ -73,23 +73,26 @@ def test_a_pair_rests_longer_after_each_failure_and_others_do_not() -> None:
 
 def test_a_price_of_the_hour_is_learned_once() -> None:
     found = Breakers()
-    assert found.too_dear("a", "b", NOW)
-    assert not found.too_dear("a", "b", NOW + DEAR_S - 1.0)
-    assert found.too_dear("a", "b", NOW + DEAR_S), "the hour began with what was learned"
-    assert found.too_dear("c", "b", NOW + 1.0)
-    assert found.too_dear("a", "c", NOW + 1.0)
+    assert found.too_dear("a", "b", 100, NOW)
+    assert not found.too_dear("a", "b", 100, NOW + DEAR_S - 1.0)
+    assert found.too_dear("a", "b", 100, NOW + DEAR_S), "the hour began with what was learned"
+    assert found.too_dear("c", "b", 100, NOW + 1.0)
+    assert found.too_dear("a", "b", 101, NOW + DEAR_S + 1.0), "a higher price is another question"
+    assert found.too_dear("a", "c", 100, NOW + 1.0)
 
 
 def test_what_was_too_dear_is_asked_again_in_an_hour_and_is_no_failure() -> None:
     found = Breakers()
     for hour in range(FUTILE + 2):
-        found.too_dear("a", "b", NOW + hour * DEAR_S)
+        found.too_dear("a", "b", 100, NOW + hour * DEAR_S)
     last_s = NOW + (FUTILE + 1) * DEAR_S
-    assert found.refusal("a", "b", last_s + 60.0) == (
-        "no route was cheap enough lately; asked again in 59 min"
+    assert found.refusal("a", "b", last_s + 60.0, 90) == (
+        "no route was to be had for 90 ppm lately; asked again in 59 min"
     )
-    assert found.refusal("a", "b", last_s + DEAR_S) is None
-    assert found.refusal("c", "b", last_s) is None
+    assert found.refusal("a", "b", last_s + 60.0, 101) is None, "a higher price may have one"
+    assert found.refusal("a", "b", last_s + 60.0) is None
+    assert found.refusal("a", "b", last_s + DEAR_S, 90) is None
+    assert found.refusal("c", "b", last_s, 90) is None
     assert found.open_until_s("b") is None
 
 
@@ -98,9 +101,9 @@ def test_law_nothing_is_left_alone_for_longer_than_two_weeks_nor_by_a_clock_set_
     failures: int, later_s: int
 ) -> None:
     found = after(failures)
-    found.too_dear("a", "b", NOW)
+    found.too_dear("a", "b", 100, NOW)
     if not 0.0 <= later_s < MOST_COOL_S:
-        assert found.refusal("a", "b", NOW + later_s) is None
+        assert found.refusal("a", "b", NOW + later_s, 100) is None
 
 
 EVENTS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("bcd"), st.sampled_from("fmd")))
@@ -117,11 +120,11 @@ def test_law_all_comes_back_exactly_and_what_is_gone_is_forgotten(
         elif what == "m":
             found.moved(source, channel_id)
         else:
-            found.too_dear(source, channel_id, NOW + number * HOUR_S / 7.0)
+            found.too_dear(source, channel_id, 10 * number, NOW + number * HOUR_S / 7.0)
     assert Breakers.from_row(json.loads(json.dumps(found.to_row()))) == found
-    keys = {*found.runs, *found.dear_s}
+    keys = {*found.runs, *found.dear}
     found.forget(frozenset("ab"))
-    assert {*found.runs, *found.dear_s} == {key for key in keys if set(key) <= set("ab>")}
+    assert {*found.runs, *found.dear} == {key for key in keys if set(key) <= set("ab>")}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_law_all_comes_back_exactly_and_what_is_gone_is_forgotten(
         {"runs": {"a": [1]}, "dear": {}},
         {"runs": {"a": [-1, 5.0]}, "dear": {}},
         {"runs": {"a": [1, math.inf]}, "dear": {}},
-        {"runs": {}, "dear": {"a>b": math.nan}},
+        {"runs": {}, "dear": {"a>b": [math.nan, 5]}},
         {"runs": {}, "dear": {"a>b": "soon"}},
     ],
 )

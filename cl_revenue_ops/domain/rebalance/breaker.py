@@ -27,22 +27,35 @@ class Run(NamedTuple):
 NONE: Final = Run(0, 0.0)
 
 
+class Dear(NamedTuple):
+    """When no route was found at or below a price."""
+
+    at_s: float
+    max_ppm: int
+
+
 @dataclass
 class Breakers:
-    """Runs of failures by destination channel, and by "source>destination"; `dear_s` is when no
+    """Runs of failures by destination channel, and by "source>destination"; `dear` is where no
     route of a pair was cheap enough.
     """
 
     runs: dict[str, Run] = field(default_factory=dict)
-    dear_s: dict[str, float] = field(default_factory=dict)
+    dear: dict[str, Dear] = field(default_factory=dict)
 
-    def too_dear(self, source: str, channel_id: str, now_s: float) -> bool:
+    def too_dear(self, source: str, channel_id: str, max_ppm: int, now_s: float) -> bool:
         """No route was cheap enough; False where that was known already, of this hour's prices."""
-        pair = f"{source}>{channel_id}"
-        fresh = not 0.0 <= now_s - self.dear_s.get(pair, -DEAR_S) < DEAR_S
-        if fresh:
-            self.dear_s[pair] = now_s
-        return fresh
+        if self._dear_for_s(source, channel_id, max_ppm, now_s) is not None:
+            return False
+        self.dear[f"{source}>{channel_id}"] = Dear(now_s, max_ppm)
+        return True
+
+    def _dear_for_s(self, source: str, channel_id: str, max_ppm: int, now_s: float) -> float | None:
+        """Since when no route is known at this price, None where it may have one."""
+        found = self.dear.get(f"{source}>{channel_id}")
+        if found is None or max_ppm > found.max_ppm or not 0.0 <= now_s - found.at_s < DEAR_S:
+            return None
+        return now_s - found.at_s
 
     def failed(self, source: str, channel_id: str, now_s: float) -> None:
         """A job moved nothing."""
@@ -66,8 +79,10 @@ class Breakers:
         times = min(run.failures - FUTILE, 10)
         return run.last_s + min(MOST_COOL_S, COOL_S * 2.0**times)
 
-    def refusal(self, source: str, channel_id: str, now_s: float) -> str | None:
-        """Why a pair is left alone now, None where it is not."""
+    def refusal(
+        self, source: str, channel_id: str, now_s: float, max_ppm: int | None = None
+    ) -> str | None:
+        """Why a pair is left alone now, None where it is not; of its price where one is given."""
         until_s = self.open_until_s(channel_id)
         run = self.runs.get(channel_id, NONE)
         if until_s is not None and run.last_s <= now_s < until_s:
@@ -79,22 +94,24 @@ class Breakers:
             if 0.0 <= now_s - run.last_s < rest_s:
                 minutes = math.ceil((rest_s - (now_s - run.last_s)) / 60.0)
                 return f"rests after {run.failures} failures in a row, {minutes} min more"
-        dear_for_s = now_s - self.dear_s.get(f"{source}>{channel_id}", -DEAR_S)
-        if 0.0 <= dear_for_s < DEAR_S:
-            minutes = math.ceil((DEAR_S - dear_for_s) / 60.0)
-            return f"no route was cheap enough lately; asked again in {minutes} min"
-        return None
+        if max_ppm is None:
+            return None
+        since_s = self._dear_for_s(source, channel_id, max_ppm, now_s)
+        if since_s is None:
+            return None
+        minutes = math.ceil((DEAR_S - since_s) / 60.0)
+        return f"no route was to be had for {max_ppm} ppm lately; asked again in {minutes} min"
 
     def forget(self, channel_ids: frozenset[str]) -> None:
         """Let go of channels that are not among these."""
-        for table in (self.runs, self.dear_s):
+        for table in (self.runs, self.dear):
             for key in [k for k in table if not set(k.split(">")) <= channel_ids]:
                 del table[key]
 
     def to_row(self) -> dict[str, Any]:
         """Return all as plain JSON values."""
         runs = {key: list(run) for key, run in self.runs.items()}
-        return {"runs": runs, "dear": dict(self.dear_s)}
+        return {"runs": runs, "dear": {key: list(one) for key, one in self.dear.items()}}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Breakers:
@@ -104,7 +121,7 @@ class Breakers:
             if not math.isfinite(float(last_s)) or int(failures) < 0:
                 raise ValueError("no run of failures")
             runs[str(key)] = Run(int(failures), float(last_s))
-        dear_s = {str(key): float(at_s) for key, at_s in row["dear"].items()}
-        if not all(map(math.isfinite, dear_s.values())):
+        dear = {str(k): Dear(float(at_s), int(ppm)) for k, (at_s, ppm) in row["dear"].items()}
+        if not all(math.isfinite(one.at_s) for one in dear.values()):
             raise ValueError("no time")
-        return cls(runs, dear_s)
+        return cls(runs, dear)

@@ -127,7 +127,7 @@ class RebalanceDesk:
 
     def _pair(self, situation: Situation, way: expected.Between, free_msat: int) -> Pair:
         pair = expected.consider(situation, self.routes, way, free_msat)
-        rest = self.breakers.refusal(pair.source_channel_id, pair.channel_id, situation.now_s)
+        rest = self.breakers.refusal(*pair[:2], situation.now_s, pair.max_ppm)
         return pair if rest is None or pair.refusal else pair._replace(refusal=rest)
 
     # -- one move -----------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class RebalanceDesk:
             end = judge(situation, fact, self.moves)
             if isinstance(end, str):
                 return pair._replace(refusal=end)
-        rest = self.breakers.refusal(source_channel_id, channel_id, situation.now_s)
+        rest = self.breakers.refusal(source_channel_id, channel_id, situation.now_s, pair.max_ppm)
         return pair if rest is None else pair._replace(refusal=pair.refusal or rest)
 
     def recheck(self, situation: Situation, pair: Pair, *, force: bool = False) -> str | None:
@@ -210,7 +210,7 @@ class RebalanceDesk:
             self.routes.came(out, into, pair.payment_msat, False, 1.0, now_s)
             if not result.moved_msat:
                 self.breakers.failed(pair.source_channel_id, pair.channel_id, now_s)
-        elif not result.moved_msat and self.breakers.too_dear(*pair[:2], now_s):
+        elif not result.moved_msat and self.breakers.too_dear(*pair[:2], pair.max_ppm, now_s):
             # What was too dear this time is learned of, and may be cheaper in an hour.
             self.routes.too_dear(out, into, others_ppm, float(pair.max_ppm), now_s)
 
