@@ -137,6 +137,15 @@ def test_the_second_channel_of_a_peer_is_filled_by_what_the_first_leaves_it_wort
         )
 
 
+def test_the_second_channel_of_a_peer_is_drained_at_what_the_first_leaves_it_worth() -> None:
+    facts = [fact("a", 0.9), fact("c", 0.9, peer_id="peer-a"), fact("b", 0.05), fact("d", 0.05)]
+    curves = [curve("peer-a", (10, 400.0), (18, 0.0)), flat("b", 350.0), flat("d", 350.0)]
+    now = situation(facts, curves)
+    moves = desk(100.0).survey(now).chosen
+    promised = sum(pair.value_msat - pair.loss_msat for pair in moves)
+    assert promised == pytest.approx(worth_of_all(now, moves), rel=1e-6)
+
+
 def test_the_best_moves_come_first_and_there_are_three_at_most() -> None:
     facts = [fact(name, 0.9) for name in "abcde"] + [fact(name, 0.05) for name in "vwxyz"]
     curves = [flat(name, 0.0) for name in "abcde"]
