@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cl_revenue_ops.bench.figures_table import NUMBER, SATS, Estimate, Figure, Row
-from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Stock, Worth
+from cl_revenue_ops.domain.demand.birth import Birth
+from cl_revenue_ops.domain.demand.book import DemandBook, Stock, Worth
 from cl_revenue_ops.domain.demand.peer import Arrival
 from cl_revenue_ops.domain.demand.price import Asked, price_all
 from cl_revenue_ops.domain.fees.book import FeeBook, Situation
@@ -138,8 +139,8 @@ def load(seed: int, peers: int = PEERS) -> Load:
     rng = np.random.default_rng(seed)
     fees, names = FeeBook(), [f"{place:066x}" for place in range(peers)]
     quotes = np.exp(rng.normal(5.0, 1.0, peers)).tolist()
-    for name, quote in zip(names, quotes, strict=True):
-        fees.desk.demand.meet(name, Birth(quote, 1.0, None, 2e8))
+    births = {n: Birth(quote, 8, None, 2e8) for n, quote in zip(names, quotes, strict=True)}
+    fees.desk.demand.meet(births)
     return Load(rng, fees, names, START_S, [max(1, round(quote)) for quote in quotes])
 
 

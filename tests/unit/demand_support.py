@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from cl_revenue_ops.domain.demand.belief import Belief
-from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Worth
+from cl_revenue_ops.domain.demand.birth import Birth
+from cl_revenue_ops.domain.demand.book import DemandBook, Worth
 from cl_revenue_ops.domain.demand.curve import FEES_PPM, STEEPNESS, FloatArray, best_log_fees
 from cl_revenue_ops.domain.demand.peer import DAY_S, Arrival
 from cl_revenue_ops.domain.demand.price import Draw, price
@@ -81,7 +82,7 @@ class Watched:
         self.book.learned_s = self.now_s
         for one in self.worlds:
             quote = one.price_ppm * math.exp(one.rng.normal(0.0, 0.7))
-            self.book.meet(one.name, Birth(quote, 0.0, None, 20.0 * SIZE_MSAT))
+            self.book.meet({one.name: Birth(quote, 20, None, 20.0 * SIZE_MSAT)})
             self.ask(one, quote)
 
     def ask(self, one: World, ppm: float) -> None:

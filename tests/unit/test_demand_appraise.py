@@ -50,8 +50,8 @@ def test_the_emptier_the_dearer() -> None:
     """In the mean over a day of cycles: a single plan is not at its optimum yet."""
     own = []
     for share in (0.9, 0.5, 0.1):
-        book = played(3)
-        day = [book.appraise(stocks(book, [share, 0.5, 0.5]), START_S) for _ in range(48)]
+        book = played(4)
+        day = [book.appraise(stocks(book, [share, 0.5, 0.5, 0.5]), START_S) for _ in range(48)]
         own.append(sum(worths["peer 0"].own_ppm for worths in day) / len(day))
     assert own[0] < own[1] < own[2]
 

@@ -8,17 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cl_revenue_ops.domain.demand import belief, posterior, season
+from cl_revenue_ops.domain.demand import belief, birth, posterior, season
+from cl_revenue_ops.domain.demand.birth import Birth, Opinion
 from cl_revenue_ops.domain.demand.book import (
-    FOUND_SD,
     MIX_WEIGHT,
-    NOTHING_SD,
-    NOWHERE_PPM,
     PRIOR_SHAPE,
-    QUOTE_SD,
     SEASONED_DAYS,
     STEEPNESS_MOVED,
-    Birth,
     DemandBook,
     Stock,
     Surprise,
@@ -48,37 +44,30 @@ def volume(law: Posterior) -> float:
 def met(**born: float | None) -> DemandBook:
     """A book that has met one peer."""
     book = DemandBook()
-    birth = {"quote_ppm": None, "quote_sd": 0.0, "found_ppm": None, "rate_msat": 1e9, **born}
-    book.meet("them", Birth(**birth))  # type: ignore[arg-type]
+    birth = {"quote_ppm": None, "quotes": 8, "found_ppm": None, "rate_msat": 1e9, **born}
+    book.meet({"them": Birth(**birth)})  # type: ignore[arg-type]
     return book
 
 
 # -- beginning -----------------------------------------------------------------------------------
 
 
-def test_without_any_price_to_lean_on_little_is_known() -> None:
-    mean, sd = log_price(met().posteriors["them"])
-    assert mean == pytest.approx(math.log(NOWHERE_PPM), abs=0.05)
-    assert sd == pytest.approx(NOTHING_SD, rel=0.03)
-
-
-def test_what_rivals_quote_is_where_the_belief_begins() -> None:
-    mean, sd = log_price(met(quote_ppm=300.0).posteriors["them"])
-    assert mean == pytest.approx(math.log(300.0), abs=0.02)
-    assert sd == pytest.approx(QUOTE_SD, rel=0.03)
-    wide = log_price(met(quote_ppm=300.0, quote_sd=1.5 * QUOTE_SD).posteriors["them"])[1]
-    assert wide == pytest.approx(1.5 * QUOTE_SD, rel=0.1), "as wide as the quotes differ"
-
-
-def test_the_fee_found_and_the_quote_are_weighed_by_their_precision() -> None:
+def test_belief_begins_where_the_births_say() -> None:
+    told = birth.opinions({"them": Birth(100.0, 8, 400.0, 1e9)})["them"]
     mean, sd = log_price(met(quote_ppm=100.0, found_ppm=400.0).posteriors["them"])
-    quote, found = QUOTE_SD**-2, FOUND_SD**-2
-    expected = (quote * math.log(100.0) + found * math.log(400.0)) / (quote + found)
-    assert mean == pytest.approx(expected, abs=0.02)
-    assert sd == pytest.approx((quote + found) ** -0.5, rel=0.03)
-    assert log_price(met(found_ppm=400.0).posteriors["them"])[0] == pytest.approx(
-        math.log(400.0), abs=0.02
-    )
+    assert mean == pytest.approx(told.log_price, abs=0.02)
+    assert sd == pytest.approx(math.sqrt(told.variance), rel=0.03)
+
+
+def test_newcomers_hear_what_the_node_has_learned_since() -> None:
+    book = met(quote_ppm=100.0)
+    book.posteriors["them"] = posterior.shifted(book.posteriors["them"], 2.0)
+    learned = Opinion(*log_price(book.posteriors["them"])[:1], 0.0)
+    learned = learned._replace(variance=log_price(book.posteriors["them"])[1] ** 2)
+    book.meet({"new": Birth(None, 0, 100.0, 1e9)})
+    told = birth.opinions({"new": Birth(None, 0, 100.0, 1e9)}, [learned])["new"]
+    assert log_price(book.posteriors["new"])[0] == pytest.approx(told.log_price, abs=0.02)
+    assert told.log_price > math.log(100.0) + 0.2
 
 
 def test_volume_begins_where_it_is_told_and_is_hardly_trusted() -> None:
@@ -90,7 +79,7 @@ def test_volume_begins_where_it_is_told_and_is_hardly_trusted() -> None:
 def test_whom_we_know_we_do_not_meet_again() -> None:
     book = met(quote_ppm=300.0)
     kept = book.posteriors["them"]
-    book.meet("them", Birth(5.0, 0.0, 5.0, 1.0))
+    book.meet({"them": Birth(5.0, 8, 5.0, 1.0)})
     assert book.posteriors["them"] is kept
 
 
@@ -98,7 +87,7 @@ def test_newcomers_begin_with_the_steepness_that_the_node_has_learned() -> None:
     book = met()
     weights = tuple(np.arange(1.0, 1.0 + len(book.pool.steepness)).tolist())
     book.pool = book.pool._replace(steepness=weights)
-    book.meet("new", Birth(None, 0.0, None, 1e9))
+    book.meet({"new": Birth(None, 8, None, 1e9)})
     found = posterior.steepness(book.posteriors["new"])[0]
     assert found == pytest.approx(np.array(weights) / sum(weights), rel=1e-4)
 
@@ -132,7 +121,7 @@ def test_the_price_follows_where_rivals_have_moved() -> None:
 def test_what_rivals_asked_before_we_met_says_where_later_moves_start() -> None:
     book = DemandBook()
     book.hear("them", [Ask("1x1x1", 100, 10**9)], START_S)
-    book.meet("them", Birth(None, 0.0, 100.0, 1e9))
+    book.meet({"them": Birth(None, 8, 100.0, 1e9)})
     kept = log_price(book.posteriors["them"])[0]
     book.hear("them", [Ask("1x1x1", 50, 10**9)], START_S + 1.0)
     moved = log_price(book.posteriors["them"])[0] - kept
@@ -231,7 +220,7 @@ def test_the_hours_of_the_day_are_learned_where_it_is_looked_often() -> None:
     book, began_s = DemandBook(), START_S - START_S % DAY_S
     book.learned_s = began_s
     for place in range(20):
-        book.meet(f"peer {place}", Birth(300.0, 0.0, None, 1e10))
+        book.meet({f"peer {place}": Birth(300.0, 8, None, 1e10)})
         book.ask(f"peer {place}", 150, 0, began_s)
     carried = dict.fromkeys(book.peers, 2 * HOUR_S)
     for hour in range(0, 24 * 7, 2):
@@ -272,7 +261,7 @@ def test_what_could_not_enter_is_not_missed() -> None:
     found = []
     for open_share in (1.0, 0.5, 0.0):
         book = watched_for(2, 24)
-        book.meet("somebody", Birth(None, 0.0, None, 1e9))
+        book.meet({"somebody": Birth(None, 8, None, 1e9)})
         until_s = START_S + 3 * DAY_S
         book.learn({}, {"them": DAY_S}, until_s, {"somebody": open_share})
         found.append(book.surprises["them"].mean)
@@ -337,7 +326,7 @@ def test_few_large_amounts_count_by_what_they_carry_beyond_what_is_evidence() ->
 def test_a_change_of_the_pooled_steepness_is_carried_into_every_belief() -> None:
     """Whoever learned under one pool must believe as if it had begun under the other."""
     book = met(quote_ppm=300.0)
-    book.meet("silent", Birth(300.0, 0.0, None, 1e9))
+    book.meet({"silent": Birth(300.0, 8, None, 1e9)})
     before = book.pool.steepness
     book.peers["them"] = book.peers["them"]._replace(seen=1e6)
     law = book.posteriors["them"]

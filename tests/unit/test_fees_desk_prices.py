@@ -54,7 +54,7 @@ def test_a_quote_moves_the_price_and_one_that_moves_moves_it_further() -> None:
     desk = PricingDesk()
     desk.meet(HOUSE, {SHOP: QUOTE, MINER: QUOTE._replace(ppm=2000.0)}, FLOW_MSAT)
     first = {name: made.priced.neutral for name, made in priced(desk, NOW).items()}
-    assert first[MINER] > first[SHOP] + 0.5
+    assert first[MINER] > first[SHOP] + 0.15
     desk.hear(SHOP, [Ask("1x1x1", 400, 10**9)], NOW)
     desk.hear(SHOP, [Ask("1x1x1", 900, 10**9)], NOW + 1.0)
     then = {name: made.priced.neutral for name, made in priced(desk, NOW + HOUR_S).items()}

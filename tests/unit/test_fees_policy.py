@@ -129,7 +129,7 @@ def test_whatever_the_stages_say_the_policy_holds(
             if policy.fee_multiplier_max is not None:
                 assert ppm <= max(low or 0, policy.fee_multiplier_max * neutral)
             elif policy.fee_multiplier_min is not None:
-                least = policy.fee_multiplier_min * neutral
+                least = min(policy.fee_multiplier_min * neutral, 2**32 - 1)
                 assert ppm >= (least if high is None else min(high, least))
     if decision.action == "set":
         assert decision.target == decision.wanted

@@ -9,8 +9,18 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from cl_revenue_ops.domain.demand import belief, peer, pool, posterior, rivals, season, shadow
+from cl_revenue_ops.domain.demand import (
+    belief,
+    birth,
+    peer,
+    pool,
+    posterior,
+    rivals,
+    season,
+    shadow,
+)
 from cl_revenue_ops.domain.demand.belief import Belief
+from cl_revenue_ops.domain.demand.birth import Birth, Opinion
 from cl_revenue_ops.domain.demand.curve import FloatArray
 from cl_revenue_ops.domain.demand.peer import Arrival, Evidence, PeerDemand, Stretch
 from cl_revenue_ops.domain.demand.pool import Pool
@@ -21,10 +31,6 @@ from cl_revenue_ops.domain.demand.shadow import Mix, Multipliers
 from cl_revenue_ops.domain.fees.surprise import p_high, p_low
 
 DAY_S: Final = 86_400.0
-QUOTE_SD: Final = 1.0
-FOUND_SD: Final = 0.8
-NOTHING_SD: Final = 1.3
-NOWHERE_PPM: Final = 200.0
 PRIOR_SHAPE: Final = 0.05
 MIX_WEIGHT: Final = 4.0
 STEEPNESS_MOVED: Final = 0.02
@@ -44,19 +50,6 @@ class Stock(NamedTuple):
     peer_id: str
     local_msat: float
     capacity_msat: float
-
-
-class Birth(NamedTuple):
-    """What is known of a destination before it was watched: others' quote and the fee we found.
-
-    `quote_ppm` None where nobody quotes, `found_ppm` None where the fee found says nothing.
-    `rate_msat` is the volume a day that is expected at a fee of zero.
-    """
-
-    quote_ppm: float | None
-    quote_sd: float
-    found_ppm: float | None
-    rate_msat: float
 
 
 @dataclass(frozen=True)
@@ -104,24 +97,21 @@ class DemandBook:
     rivals: dict[str, Rivals] = field(default_factory=dict)
     noise: Noise = field(default_factory=Noise)
 
-    def meet(self, peer_id: str, birth: Birth) -> None:
-        """Begin to learn of a destination; one that is known already is left as it is."""
-        if peer_id in self.peers:
+    def meet(self, births: Mapping[str, Birth]) -> None:
+        """Begin to learn of destinations; those that are known already are left as they are."""
+        new = {name: one for name, one in births.items() if name not in self.peers}
+        if not new:
             return
-        told = []
-        quote = None if birth.quote_ppm is None else float(np.log(max(birth.quote_ppm, 1.0)))
-        if quote is not None:
-            told.append((quote, max(QUOTE_SD, birth.quote_sd) ** -2))
-        if birth.found_ppm is not None:
-            told.append((float(np.log(max(birth.found_ppm, 1.0))), FOUND_SD**-2))
-        if not told:
-            told.append((float(np.log(NOWHERE_PPM)), NOTHING_SD**-2))
-        precision = sum(weight for _, weight in told)
-        centre = sum(value * weight for value, weight in told) / precision
-        steepness = self.pool.steepness
-        prior = Prior(centre, precision**-0.5, birth.rate_msat, PRIOR_SHAPE, steepness)
-        self.peers[peer_id] = PeerDemand()
-        self.posteriors[peer_id] = posterior.initial(prior)
+        law = posterior.stacked(list(self.posteriors.values()))
+        priors = birth.opinions(new, [Opinion(*row) for row in posterior.log_prices(law)])
+        for name, one in new.items():
+            believed = priors[name]
+            sd = math.sqrt(believed.variance)
+            rate, steepness = one.rate_msat, self.pool.steepness
+            self.peers[name] = PeerDemand()
+            self.posteriors[name] = posterior.initial(
+                Prior(believed.log_price, sd, rate, PRIOR_SHAPE, steepness)
+            )
 
     def hear(self, peer_id: str, asks: Iterable[Ask], now_s: float) -> None:
         """This is what rivals ask into a peer now: its price follows where they have moved."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cl_revenue_ops.domain.demand.curve import (
+    CELL_LOG_PRICE,
     CELLS,
     LOG_PRICE_STEP,
     LOG_PRICES,
@@ -237,6 +238,14 @@ def steepness(posterior: Posterior) -> FloatArray:
     shaped = posterior.weight.reshape(len(posterior), PRICES, len(STEEPNESS))
     marginal: FloatArray = shaped.sum(axis=1, dtype=np.float64)
     return marginal
+
+
+def log_prices(posterior: Posterior) -> list[tuple[float, float]]:
+    """Return mean and variance of ln c (ppm), per row."""
+    weight = posterior.weight.astype(np.float64)
+    mean = weight @ CELL_LOG_PRICE
+    square = weight @ (CELL_LOG_PRICE * CELL_LOG_PRICE)
+    return list(zip(mean.tolist(), np.maximum(0.0, square - mean * mean).tolist(), strict=True))
 
 
 def _both(posterior: Posterior) -> FloatArray:

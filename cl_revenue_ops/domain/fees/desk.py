@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 from cl_revenue_ops.domain import jsontext, watch
 from cl_revenue_ops.domain.channels import usable
 from cl_revenue_ops.domain.demand import packing, peer, season
-from cl_revenue_ops.domain.demand.book import Birth, DemandBook, Stock
+from cl_revenue_ops.domain.demand.birth import Birth
+from cl_revenue_ops.domain.demand.book import DemandBook, Stock
 from cl_revenue_ops.domain.demand.peer import Arrival
 from cl_revenue_ops.domain.demand.price import BANDS, Asked, Draw, price_all
 from cl_revenue_ops.domain.demand.rivals import Ask, Rivals
@@ -101,18 +102,20 @@ class PricingDesk:
         self, facts: Iterable[ChannelFact], priors: Mapping[str, PriorPrice], target_flow_msat: int
     ) -> None:
         """Begin to learn of peers that are new, from what rivals quote and the fee found."""
+        # Half of the demand is kept at the prior price.
+        rate_msat = 2.0 * max(target_flow_msat, 1_000)
+        births: dict[str, Birth] = {}
         for fact in facts:
-            if fact.peer_id in self.demand.peers:
-                continue
-            prior = priors.get(fact.peer_id)
-            found = None
-            policy = (fact.fee_ppm, fact.fee_base_msat)
+            prior, policy, found = (
+                priors.get(fact.peer_id),
+                (fact.fee_ppm, fact.fee_base_msat),
+                None,
+            )
             if None not in policy and policy not in DEFAULT_POLICIES:
                 found = float(fact.fee_ppm or 0)
-            quote, spread = (None, 0.0) if prior is None else (prior.ppm, prior.spread)
-            # Half of the demand is kept at the prior price.
-            birth = Birth(quote, spread, found, 2.0 * max(target_flow_msat, 1_000))
-            self.demand.meet(fact.peer_id, birth)
+            ppm, quotes = (None, 0) if prior is None else (prior.ppm, prior.quotes)
+            births.setdefault(fact.peer_id, Birth(ppm, quotes, found, rate_msat))
+        self.demand.meet(births)
         # In the order in which the store gives them: sums then come out the same after a restart.
         self.demand.peers = dict(sorted(self.demand.peers.items()))
 
