@@ -77,7 +77,7 @@ class Load:
             Asked(worths[name], share, desk.draws.get(name), fresh_z)
             for name, share, fresh_z in zip(self.names, shares, z, strict=True)
         ]
-        all_made = price_all(asked, self.now_s)
+        all_made = price_all(asked, self.now_s, self.book.volumes)
         for name, one, made in zip(self.names, asked, all_made, strict=True):
             desk.draws[name] = made.draw
             desk.markets[name] = Market(*one, self.now_s, 1.0, made)

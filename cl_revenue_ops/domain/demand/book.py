@@ -21,7 +21,7 @@ from cl_revenue_ops.domain.demand import (
 )
 from cl_revenue_ops.domain.demand.belief import Belief
 from cl_revenue_ops.domain.demand.birth import Birth, Opinion
-from cl_revenue_ops.domain.demand.curve import FloatArray
+from cl_revenue_ops.domain.demand.curve import FEES, FloatArray
 from cl_revenue_ops.domain.demand.peer import Arrival, Evidence, PeerDemand, Stretch
 from cl_revenue_ops.domain.demand.pool import Pool
 from cl_revenue_ops.domain.demand.posterior import Posterior, Prior
@@ -84,7 +84,10 @@ class Worth(NamedTuple):
 
 @dataclass
 class DemandBook:
-    """Beliefs by peer_id, the pool, and the multipliers of the last plan; times Unix seconds."""
+    """Beliefs by peer_id, the pool, and the multipliers of the last plan; times Unix seconds.
+
+    `volumes` is what the last appraisal expected in msat a day at each fee: (peers, FEES).
+    """
 
     peers: dict[str, PeerDemand] = field(default_factory=dict)
     posteriors: dict[str, Posterior] = field(default_factory=dict)
@@ -96,6 +99,7 @@ class DemandBook:
     surprises: dict[str, Surprise] = field(default_factory=dict)
     rivals: dict[str, Rivals] = field(default_factory=dict)
     noise: Noise = field(default_factory=Noise)
+    volumes: FloatArray = field(default_factory=lambda: np.zeros((0, FEES)), compare=False)
 
     def meet(self, births: Mapping[str, Birth]) -> None:
         """Begin to learn of destinations; those that are known already are left as they are."""
@@ -258,15 +262,20 @@ class DemandBook:
         return belief.believe(law, self.pool.tail)
 
     def appraise(self, stocks: Iterable[Stock], now_s: float) -> dict[str, Worth]:
-        """Return what each peer's stock is worth now, with what is believed of its demand."""
+        """Return what each peer's stock is worth now, with what is believed of its demand.
+
+        In the order of `stocks`; `volumes` then has a row for each.
+        """
         held = [stock for stock in stocks if stock.peer_id in self.peers]
         if not held:
+            self.volumes = np.zeros((0, FEES))
             return {}
         names = [stock.peer_id for stock in held]
         beliefs = self.believed(names, now_s)
+        self.volumes = belief.volumes_msat_per_day(beliefs)
         start = np.array([self.values.get(name, (0.0, 0.0)) for name in names])
         made = shadow.plan(
-            belief.volumes_msat_per_day(beliefs),
+            self.volumes,
             self.mix(names),
             np.array([stock.local_msat for stock in held]),
             np.array([stock.capacity_msat for stock in held]),

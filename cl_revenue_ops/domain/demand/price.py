@@ -11,7 +11,7 @@ import numpy as np
 
 from cl_revenue_ops.domain.demand import belief
 from cl_revenue_ops.domain.demand.book import Worth
-from cl_revenue_ops.domain.demand.curve import FEES, LOG_FEE_STEP
+from cl_revenue_ops.domain.demand.curve import FEES, LOG_FEE_STEP, FloatArray
 
 HOLD_S: Final = 6 * 3600.0
 BANDS: Final = (0.05, 0.15, 0.35, 0.65, 0.85, 0.95)
@@ -92,16 +92,20 @@ def price(worth: Worth, share: float, held: Draw | None, fresh_z: float, now_s: 
     return price_all([Asked(worth, share, held, fresh_z)], now_s)[0]
 
 
-def price_all(asked: Sequence[Asked], now_s: float) -> list[Priced]:
+def price_all(
+    asked: Sequence[Asked], now_s: float, volumes: FloatArray | None = None
+) -> list[Priced]:
     """Return the fee of each destination at `now_s`; what is asked together decides nothing.
 
-    The central figures are rounded to six decimals, so that one destination alone gives the same.
+    `volumes` (asked, FEES) are those that the beliefs expect, where they are at hand. The central
+    figures are rounded to six decimals, so that one destination alone gives the same.
     """
     if not asked:
         return []
     beliefs = [one.worth.belief for one in asked]
     nets = np.array([one.worth.own_ppm - one.worth.entering_ppm for one in asked])
-    volumes = belief.volumes_msat_per_day(beliefs)
+    if volumes is None:
+        volumes = belief.volumes_msat_per_day(beliefs)
     greedy = np.round(belief.greedy_log_fees(volumes, nets), 6)
     neutral = np.round(belief.greedy_log_fees(volumes, np.zeros(len(nets))), 6)
     sizes = np.array([max(one.worth.size_msat, 1.0) for one in asked])

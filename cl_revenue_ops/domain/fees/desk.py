@@ -219,7 +219,8 @@ class PricingDesk:
                 fresh = round(_normal(uniform(f"draw {peer_id}", number)), 6)
                 asked[peer_id] = Asked(worths[peer_id], share, held, fresh)
         self.markets = {}
-        for peer_id, priced in zip(asked, price_all(list(asked.values()), now_s), strict=True):
+        made = price_all(list(asked.values()), now_s, self.demand.volumes)
+        for peer_id, priced in zip(asked, made, strict=True):
             multiplier = round(self.aimd.get(peer_id, AimdState()).multiplier, 6)
             self.draws[peer_id] = priced.draw
             self.markets[peer_id] = Market(*asked[peer_id], now_s, multiplier, priced)

@@ -122,8 +122,8 @@ def _plain(code: str) -> Reason:
 
 
 def _told(code: str, numbers: Mapping[str, Number]) -> Reason:
-    if missing := _needed(code).difference(numbers):
-        raise KeyError(f"{code} lacks {sorted(missing)}")
+    if not numbers.keys() >= _needed(code):
+        raise KeyError(f"{code} lacks {sorted(_needed(code).difference(numbers))}")
     return Reason(code, numbers)
 
 
