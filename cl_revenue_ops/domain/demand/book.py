@@ -38,8 +38,8 @@ STEEPNESS_MOVED: Final = 0.02
 BLOCK: Final = 100
 _TINY: Final = 1e-150
 # The plan that holds still: quicker while the last solution is near.
-GO_ON: Final = shadow.Ascent(steps=60, size=0.1, averaged=True, lean=0.0)
-FROM_NOTHING: Final = shadow.Ascent(steps=600, size=0.1, averaged=True, lean=0.0)
+GO_ON: Final = shadow.Ascent(steps=60, size=0.1, lean=0.0)
+FROM_NOTHING: Final = shadow.Ascent(steps=600, size=0.1, lean=0.0)
 # A longer stretch (the plugin was down) belongs to no hour of the day.
 SEASONED_DAYS: Final = 0.1
 

@@ -14,8 +14,8 @@ MARGIN: Final = 0.05
 # A stock that lies beyond its margin cannot be asked back from demand that isn't there.
 LEAST_SHARE: Final = 0.01
 LEAN: Final = 0.3
-STEPS: Final = 24
-STEP_SIZE: Final = 0.5
+STEPS: Final = 36
+STEP_SIZE: Final = 0.15
 MOST_LEVELS: Final = 5.0
 
 
@@ -59,14 +59,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Ascent:
-    """How a plan is solved: steps of which size; with `averaged` the mean of the last two thirds of
-    them is the solution, which holds still. `lean` is the weight of the part that leans on the
-    balance.
+    """How a plan is solved: steps of which size, the mean of the last two thirds of which is the
+    solution: it holds still. `lean` is the weight of the part that leans on the balance.
     """
 
     steps: int = STEPS
     size: float = STEP_SIZE
-    averaged: bool = False
     lean: float = LEAN
 
 
@@ -126,7 +124,8 @@ def plan(
     `scarce` and `full` are the multipliers of the two. For given multipliers each fee is the best
     answer to V_j(f) (f - pi_j + mean of pi where its traffic enters). A part that leans on the
     balance alone, P LEAN (1 - 2x), is added to pi = scarce - full: it answers at once where the
-    plan is wrong about demand. `volumes` (peers, FEES) in msat a day, stocks in msat.
+    plan is wrong about demand. The value of where traffic enters is without it. `volumes`
+    (peers, FEES) in msat a day, stocks in msat.
     """
     level = level_ppm(volumes)
     rows = np.arange(len(volumes))
@@ -154,15 +153,11 @@ def plan(
         damped = pace / np.sqrt(1.0 + 0.1 * step)
         scarce = np.clip(scarce + damped * (drain - stock), 0.0, most_scarce)
         full = np.clip(full + damped * (-drain - room), 0.0, MOST_LEVELS * level)
-        if ascent.averaged and step >= first:
+        if step >= first:
             row = np.stack([scarce, full, entering.part, into, entering.value])
             means += row / (ascent.steps - first)
-    if ascent.averaged:
-        scarce, full, part, into, value = means
-        return Plan(Multipliers(scarce, full), scarce - full + lean, value, level, part, into)
-    own = scarce - full + lean
-    last = entry(mix, own, fees)
-    return Plan(Multipliers(scarce, full), own, last.value, level, last.part, into)
+    scarce, full, part, into, value = means
+    return Plan(Multipliers(scarce, full), scarce - full + lean, value, level, part, into)
 
 
 def _inflow(mix: Mix, volume: FloatArray, is_open: FloatArray) -> FloatArray:
