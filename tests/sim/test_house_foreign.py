@@ -145,8 +145,9 @@ def test_it_is_written_over_however_often_it_comes(node: HouseNode) -> None:
     for _ in range(10):
         overwrite(node)
         node.wait_s(CYCLE_S)
-        assert fee(node)[1] == 0
-        assert fee(node)[0] < 1_000
+        ppm, base_msat = fee(node)
+        assert ppm != 1_234
+        assert base_msat == 0
 
 
 def test_a_young_channel_moves_on_from_our_fee_and_not_from_the_others(node: HouseNode) -> None:

@@ -105,9 +105,9 @@ def test_the_parts_of_the_report_are_its_whole(node: HouseNode) -> None:
 
 def test_the_posterior_of_the_moment_is_what_counts(node: HouseNode) -> None:
     """Recomputed from what the explanation says of a decision that was held back just now."""
-    node.call("revenue-config", ["set", "dry_run", True])
     held: list[tuple[Any, ...]] = []
     for _ in range(20):
+        node.call("revenue-config", ["set", "dry_run", True])
         began_s = node.now_s
         node.call("revenue-wake-all")
         node.settle()
@@ -120,6 +120,8 @@ def test_the_posterior_of_the_moment_is_what_counts(node: HouseNode) -> None:
         )
         if held:
             break
+        node.call("revenue-config", ["set", "dry_run", False])
+        carry(node, 2)
     assert held, "no draw was worth an update"
     node.wait_s(600.0)
     rows = by_channel(shadow(node))
