@@ -168,7 +168,7 @@ class DemandBook:
                 self.peers[name], place % BLOCK, arrivals.get(name, ()), stretch, size
             )
             found.append(one)
-        hoped = self._observe(names, found, days)
+        hoped, steepness = self._observe(names, found, days)
         self._judge(names, found, hoped)
         if days < SEASONED_DAYS:
             unit = size * self.pool.dispersion
@@ -183,7 +183,7 @@ class DemandBook:
             came = arrivals.get(name, ())
             self.peers[name] = peer.take_sizes(known, came, until_s) if came else known
         self._pool_sizes(arrivals, size)
-        self._pool_steepness(names)
+        self._pool_steepness(names, steepness)
         self.learned_s = until_s
 
     def _entering_share(self, names: Sequence[str], open_share: Mapping[str, float]) -> list[float]:
@@ -198,13 +198,15 @@ class DemandBook:
 
     def _observe(
         self, names: Sequence[str], found: Sequence[Evidence], days: float
-    ) -> posterior.Expected:
-        """Let time pass, return what was then to be expected, and take in what was found.
+    ) -> tuple[posterior.Expected, FloatArray]:
+        """Let time pass, take in what was found; return what was then to be expected, and the
+        weight of each steepness afterwards.
 
         No row says anything to another: some at a time stay within the processor's cache.
         """
         unit = self.pool.dispersion * self.pool.size_msat
         hoped = posterior.Expected(np.zeros(len(names)), np.zeros(len(names)))
+        steepness = np.zeros((len(names), len(self.pool.steepness)))
         for first in range(0, len(names), BLOCK):
             block = slice(first, first + BLOCK)
             some, evidence = names[block], found[block]
@@ -214,8 +216,10 @@ class DemandBook:
             exposed = posterior.exposure(len(some), [o for one in evidence for o in one.offered])
             hoped.mean[block], hoped.variance[block] = posterior.expected(law, exposed)
             seen = [entry for one in evidence for entry in one.seen]
-            self._keep(some, posterior.observe(law, seen, exposed, unit))
-        return hoped
+            law = posterior.observe(law, seen, exposed, unit)
+            steepness[block] = posterior.steepness(law)
+            self._keep(some, law)
+        return hoped, steepness
 
     def _keep(self, names: Sequence[str], law: Posterior) -> None:
         self.posteriors.update((name, law.row(place)) for place, name in enumerate(names))
@@ -243,13 +247,13 @@ class DemandBook:
             capped = sum(min(amount, most) for amount in amounts)
             self.pool = pool.sized(self.pool, sum(amounts), len(amounts), capped)
 
-    def _pool_steepness(self, names: Sequence[str]) -> None:
-        law = posterior.stacked([self.posteriors[name] for name in names])
+    def _pool_steepness(self, names: Sequence[str], steepness: FloatArray) -> None:
         old = self.pool.steepness
         seen = np.array([self.peers[name].seen for name in names])
-        new = pool.pooled_steepness(posterior.steepness(law), seen, old)
+        new = pool.pooled_steepness(steepness, seen, old)
         if max(abs(a - b) for a, b in zip(old, new, strict=True)) < STEEPNESS_MOVED:
             return
+        law = posterior.stacked([self.posteriors[name] for name in names])
         self._keep(names, posterior.reweighed(law, np.array(new) / np.maximum(old, 1e-6)))
         self.pool = pool.with_steepness(self.pool, new)
 

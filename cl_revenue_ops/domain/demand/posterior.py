@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -202,6 +203,7 @@ def drifted(posterior: Posterior, days: float, led: BoolArray | None = None) -> 
     return _parted(moved, shape / (1.0 + shape * RATE_DRIFT**2 * days))
 
 
+@lru_cache(maxsize=4)
 def _move(days: float, drift: float, jumps_per_day: float) -> FloatArray:
     """How weight moves between the prices of the grid: shape (PRICES, PRICES)."""
     part = 0.5 * drift**2 * days / LOG_PRICE_STEP**2

@@ -141,11 +141,15 @@ def plan(
     lean = level * ascent.lean * (1.0 - 2.0 * share)
     scarce, full, fees = start.scarce, start.full, neutral
     means = np.zeros((5, len(rows)))
+    # Seven digits are enough to tell which fee is best, and take half the time.
+    sold, revenue = volumes.astype(np.float32), (volumes * FEES_PPM).astype(np.float32)
+    earned = np.empty_like(sold)
     first = ascent.steps // 3
     for step in range(ascent.steps):
         own = scarce - full
         entering = entry(mix, own, fees)
-        chosen = np.argmax(volumes * (FEES_PPM - (own - entering.value)[:, None]), axis=1)
+        np.multiply(sold, (own - entering.value).astype(np.float32)[:, None], out=earned)
+        chosen = np.argmax(np.subtract(revenue, earned, out=earned), axis=1)
         fees = FEES_PPM[chosen]
         asked = volumes[rows, chosen]
         into = _inflow(mix, asked, entering.open)

@@ -68,7 +68,9 @@ class Draft(NamedTuple):
     @property
     def ppm(self) -> int:
         """The integer fee within the bounds."""
-        return max(self.floor_ppm, min(self.ceiling_ppm, math.floor(self.asked_ppm + 0.5)))
+        asked, floor, ceiling, _, _ = self
+        ppm = math.floor(asked + 0.5)
+        return ppm if floor <= ppm <= ceiling else max(floor, min(ceiling, ppm))
 
     def asking(self, asked_ppm: float) -> Draft:
         """The same, with another fee."""

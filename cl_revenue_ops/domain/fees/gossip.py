@@ -20,6 +20,8 @@ class Gossip(NamedTuple):
 
 def recent(updates_s: Sequence[float], now_s: float) -> tuple[float, ...]:
     """Return the times of updates within the day before `now_s`, at most MOST_REMEMBERED."""
+    if not updates_s:
+        return ()
     return tuple(at_s for at_s in updates_s if now_s - DAY_S < at_s <= now_s)[-MOST_REMEMBERED:]
 
 

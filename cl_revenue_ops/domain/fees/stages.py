@@ -104,7 +104,7 @@ def scarcity_stage(context: Context, draft: Draft) -> Ruling:
         return Ruling(draft, False, reason("amnesty", share_pct=percent(share)))
     neutral = neutral_ppm(context)
     guard = neutral * multiplier
-    guarded = draft._replace(asked_ppm=guard, guard_ppm=guard)
+    guarded = Draft(guard, draft.floor_ppm, draft.ceiling_ppm, None, guard)
     why = reason("scarce", **shown, neutral_ppm=round(neutral, 1), multiplier=round(multiplier, 3))
     return Ruling(guarded, True, why)
 
@@ -210,21 +210,21 @@ def step_stage(context: Context, draft: Draft) -> Ruling:
     if draft.settled_by is not None:
         return _stand_back(draft)
     p, observed_s = context.parameters, context.state.observed_s
-    days = round(observed_s / DAY_S, 2)
     start = _step_start(context)
     if observed_s >= p.young_s or start is None:
+        days = round(observed_s / DAY_S, 2)
         return Ruling(draft, False, reason("step_free", observed_days=days))
     start = max(draft.floor_ppm, min(draft.ceiling_ppm, start))
     lowest = math.ceil(start / p.young_factor)
     highest = max(start + 1, math.floor(start * p.young_factor))
     asked = draft.ppm
-    limited = draft._replace(asked_ppm=float(max(lowest, min(highest, asked))))
+    limited = draft.asking(float(max(lowest, min(highest, asked))))
     if limited.ppm == asked:
         why = reason("step_within", ppm=asked, factor=p.young_factor, from_ppm=start)
         return Ruling(limited, False, why)
     why = reason(
         "step_limited",
-        observed_days=days,
+        observed_days=round(observed_s / DAY_S, 2),
         needed_days=round(p.young_s / DAY_S, 2),
         factor=p.young_factor,
         from_ppm=start,

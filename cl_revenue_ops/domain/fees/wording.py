@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from string import Formatter
 from typing import NamedTuple
 
@@ -111,25 +110,17 @@ class Reason(NamedTuple):
         return TEMPLATES[self.code].format(**self.numbers)
 
 
+_NEEDED: Mapping[str, frozenset[str]] = {
+    code: frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
+    for code, template in TEMPLATES.items()
+}
+
+
 def reason(code: str, **numbers: Number) -> Reason:
     """Return a Reason; raise KeyError for a code without words or a number that they lack."""
-    return _told(code, numbers) if numbers else _plain(code)
-
-
-@cache
-def _plain(code: str) -> Reason:
-    return _told(code, {})
-
-
-def _told(code: str, numbers: Mapping[str, Number]) -> Reason:
-    if not numbers.keys() >= _needed(code):
-        raise KeyError(f"{code} lacks {sorted(_needed(code).difference(numbers))}")
+    if not _NEEDED[code] <= numbers.keys():
+        raise KeyError(f"{code} lacks {sorted(_NEEDED[code].difference(numbers))}")
     return Reason(code, numbers)
-
-
-@cache
-def _needed(code: str) -> frozenset[str]:
-    return frozenset(name for _, name, _, _ in Formatter().parse(TEMPLATES[code]) if name)
 
 
 def percent(share: float) -> float:
