@@ -151,8 +151,8 @@ class FeePolicies:
         book, look = self._decider.book, self._decider.look()
         if not book.desk.markets:
             # Nothing was priced in this life: the first price would stand in for what is known.
-            facts, at_s = list(look.facts.values()), look.situation.read_at_s
-            self._pricing.price_as_known(book, facts, self._house.root_seed, at_s)
+            facts, seed = list(look.facts.values()), self._house.root_seed
+            self._pricing.price_as_known(book, facts, seed, look.situation)
         channels: dict[str, list[str]] = {}
         for channel_id, fact in sorted(look.facts.items()):
             channels.setdefault(fact.peer_id, []).append(channel_id)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cl_revenue_ops.domain.channels import by_scid
 from cl_revenue_ops.domain.fees import quote_book
-from cl_revenue_ops.domain.fees.book import FeeBook
+from cl_revenue_ops.domain.fees.book import FeeBook, Situation
 from cl_revenue_ops.domain.fees.desk import Uniform
 from cl_revenue_ops.domain.reputation import Trust
 from cl_revenue_ops.ports import FeeStore
@@ -57,10 +57,10 @@ class FeePricing:
         news: News | None,
         target_flow_sat: int,
         root_seed: int,
-        now_s: float,
+        situation: Situation,
     ) -> None:
         """Learn (unless there are no `news`), value, price and store; blocks on the store."""
-        desk = book.desk
+        desk, now_s = book.desk, situation.read_at_s
         priors = {fact.peer_id: quote_book.price_into(book.quotes, fact.peer_id) for fact in facts}
         known = {peer_id: prior for peer_id, prior in priors.items() if prior is not None}
         desk.meet(facts, known, target_flow_sat * 1_000)
@@ -72,15 +72,22 @@ class FeePricing:
         else:
             # What surprised the last time does not surprise again.
             desk.demand.surprises.clear()
-        desk.price(facts, self._uniform(root_seed), now_s)
-        self.curves = desk.stock_curves(facts, now_s)
+        limits = book.limits(facts, situation.parameters, now_s)
+        desk.price(facts, self._uniform(root_seed), now_s, limits)
+        self.curves = desk.stock_curves(facts, now_s, limits)
         self._store.save_demand(book.header(), desk.pack())
 
     def price_as_known(
-        self, book: FeeBook, facts: Sequence[ChannelFact], root_seed: int, now_s: float
+        self,
+        book: FeeBook,
+        facts: Sequence[ChannelFact],
+        root_seed: int,
+        situation: Situation,
     ) -> None:
         """Value and price by what was learned before, and meet nobody new; blocks on the store."""
-        book.desk.price(facts, self._uniform(root_seed), now_s)
+        now_s = situation.read_at_s
+        limits = book.limits(facts, situation.parameters, now_s)
+        book.desk.price(facts, self._uniform(root_seed), now_s, limits)
         self._store.save_demand(book.header(), book.desk.pack())
 
     @staticmethod

@@ -121,9 +121,8 @@ class FeeSweep:
     def _price(self, look: Look, news: News | None) -> None:
         """Learn from what was read, price all destinations, and take a sample of the mempool."""
         house, book = self._house, self._decider.book
-        config, now_s = house.config, look.situation.read_at_s
-        facts = list(look.facts.values())
-        self._pricing.price(book, facts, news, config.target_flow, house.root_seed, now_s)
+        config, facts = house.config, list(look.facts.values())
+        self._pricing.price(book, facts, news, config.target_flow, house.root_seed, look.situation)
         if config.enable_vegas_reflex:
             self._mempool.sample(house.root_seed, config.vegas_decay_rate)
             self.trouble = self._mempool.trouble or self.trouble

@@ -56,7 +56,8 @@ class Load:
         facts = self._facts(shares)
         sellable = float(CAPACITY_MSAT - RESERVE_MSAT)
         stocks = [
-            Stock(one.peer_id, float(one.local_msat - RESERVE_MSAT), sellable) for one in facts
+            Stock(one.peer_id, float(one.local_msat - RESERVE_MSAT), sellable, 10.0, 5_000.0)
+            for one in facts
         ]
         z = self.rng.standard_normal(len(self.names)).tolist()
         for name, ppm in zip(self.names, self.fees_ppm, strict=True):

@@ -138,9 +138,13 @@ class Rule:
         peers = {fact.channel_id: fact.peer_id for fact in facts}
         desk.learn(self._rows, {name: name for name in peers}, peers, Trust(None), now_s)
         self._rows = []
-        desk.price(facts, lambda purpose, number: uniform(self._seed, purpose, number), now_s)
+        parameters = parameters_of(config)
+        limits = self.book.limits(facts, parameters, now_s)
+        desk.price(
+            facts, lambda purpose, number: uniform(self._seed, purpose, number), now_s, limits
+        )
         self.book.spike = self._spike(node)
-        situation = Situation(WELL, now_s, parameters_of(config))
+        situation = Situation(WELL, now_s, parameters)
         for view, fact in zip(views, facts, strict=True):
             decision = self.book.decide(fact, situation)
             if decision.action == "set" and decision.target is not None:

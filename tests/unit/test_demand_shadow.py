@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cl_revenue_ops.domain.demand import shadow
 from cl_revenue_ops.domain.demand.belief import greedy_log_fees
-from cl_revenue_ops.domain.demand.curve import FEES, FloatArray
+from cl_revenue_ops.domain.demand.curve import FEES, FloatArray, within
 from cl_revenue_ops.domain.demand.shadow import LEAN, MOST_LEVELS, Mix, Multipliers, Plan
 from tests.unit.demand_support import curve
 
@@ -211,6 +211,22 @@ def test_caps_are_reached_where_nothing_can_be_had() -> None:
     assert made.multipliers.scarce[0] == pytest.approx(most, rel=0.03)
 
 
+def test_what_cannot_be_sold_dearer_is_worth_that_fee_and_no_more() -> None:
+    """Much wanted at the highest fee, more than there is: the multiplier stops at the fee."""
+    volumes = [curve(4_000.0, 3.0, 1e10), HARDLY]
+    bounds = np.array([[10.0, 500.0], [10.0, 500.0]])
+    offered = within(np.array(volumes), bounds[:, 0], bounds[:, 1])
+    made = solved(list(offered), mix(2, {(1, 0): 1.0}), [0.05, 0.5], calls=200)[-1]
+    free = solved(volumes, mix(2, {(1, 0): 1.0}), [0.05, 0.5], calls=200)[-1]
+
+    def worth(plan: Plan) -> float:
+        values = plan.multipliers
+        return float(values.scarce[0] - values.full[0] - plan.entering[0])
+
+    assert worth(made) == pytest.approx(500.0, rel=0.1)
+    assert worth(free) > 1_500.0
+
+
 # -- where traffic enters ------------------------------------------------------------------------
 
 TWO_WAYS_IN = Mix(
@@ -246,7 +262,13 @@ def test_what_is_common_can_be_turned_away_too() -> None:
     assert found.value[0] == pytest.approx(10.0)
 
 
+def test_however_dear_the_stock_a_fee_leaves_something_over() -> None:
+    """Where the highest is not enough, who enters is not chosen: of 100 a fifth is left over."""
+    found = shadow.entry(TWO_WAYS_IN, np.array([500.0, -19.0, -21.0]), np.full(3, 100.0))
+    assert found.open.tolist() == [1.0, 0.0]
+
+
 def test_where_all_is_turned_away_it_is_as_the_node_s_traffic() -> None:
-    found = shadow.entry(TWO_WAYS_IN, np.array([500.0, 10.0, -20.0]), np.full(3, 100.0))
-    assert found.value[0] == pytest.approx(-5.0)
+    found = shadow.entry(TWO_WAYS_IN, np.array([500.0, -30.0, -50.0]), np.full(3, 100.0))
+    assert found.value[0] == pytest.approx(-40.0)
     assert 0.0 < found.part[0] < 1e-3

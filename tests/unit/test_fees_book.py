@@ -13,7 +13,9 @@ from cl_revenue_ops.domain.fees.book import FeeBook, Situation
 from cl_revenue_ops.domain.fees.decide import FeeDecision
 from cl_revenue_ops.domain.fees.facts import Conditions, FeeParameters, Pin, PriorPrice, Spike
 from cl_revenue_ops.domain.fees.quote_book import FRESH_S, RETRY_S, SPREAD, Asked, fresh_s
+from cl_revenue_ops.domain.policy.terms import Limits
 from messages.channels import ChannelEntry, ChannelFact
+from messages.policies import PeerPolicy
 
 A, B, PEER = "aa" * 32, "bb" * 32, "02" + "cc" * 32
 CALM = Conditions(node_in_sync=True, paused=False, safe_mode=False)
@@ -144,6 +146,45 @@ def priced(book: FeeBook, now_s: float) -> FeeDecision:
     book.desk.meet([fact()], {}, 100_000_000)
     book.desk.price([fact()], lambda purpose, number: 0.1 + 0.15 * number, now_s)
     return book.decide(fact(), at(now_s))
+
+
+def test_a_peers_fees_lie_within_settings_orders_and_policies() -> None:
+    book, parameters, now_s = FeeBook(), FeeParameters(), 1_000.0
+    facts = [fact(100), replace(fact(200), channel_id=B)]
+
+    def limits() -> Limits:
+        return book.limits(facts, parameters, now_s)[PEER]
+
+    assert limits() == (10, 5_000)
+    book.policies[PEER] = PeerPolicy(PEER, "dynamic", min_fee_ppm=50, max_fee_ppm=800)
+    assert limits() == (50, 800)
+    book.policies[PEER] = PeerPolicy(PEER, "static", fee_ppm=70)
+    assert limits() == (70, 70)
+    book.pins[A] = Pin(9_000, None, "by hand", 900.0)
+    assert limits() == (70, 9_000)
+    book.pins.clear()
+    book.policies[PEER] = PeerPolicy(PEER, "passive")
+    assert limits() == (100, 200), "whatever others have set there"
+    book.policies[PEER] = PeerPolicy(PEER, "hive")
+    assert limits() == (book.hive_fee_ppm, book.hive_fee_ppm)
+
+
+def test_stock_is_worth_no_more_than_the_fee_that_a_policy_orders() -> None:
+    """Whatever demand would pay: what it is sold for is what a refill of it can earn."""
+    found = {}
+    for strategy in ("dynamic", "static"):
+        book = FeeBook()
+        book.policies[PEER] = PeerPolicy(PEER, strategy, fee_ppm=20)
+        emptied = replace(fact(), local_msat=0)
+        book.desk.meet([emptied], {PEER: PriorPrice(900.0, 0.2, 40)}, 5_000_000_000)
+        for step in range(50):
+            limits = book.limits([emptied], FeeParameters(), float(step))
+            book.desk.price([emptied], lambda purpose, number: 0.5, float(step), limits)
+        told = book.desk.stock_curves([emptied], 50.0, limits)
+        found[strategy] = told.curves[PEER].knots[0][1]
+    entering = book.desk.markets[PEER].worth.entering_ppm
+    assert found["static"] <= 20.0 + max(0.0, entering) + 1.0
+    assert found["dynamic"] > 100.0
 
 
 def test_a_decision_is_told_of_its_peers_market_and_of_the_spike() -> None:

@@ -306,6 +306,20 @@ def test_what_the_budget_does_not_cover_is_made_smaller_or_left() -> None:
     assert looked_at(now, routes, 10).refusal == NO_BUDGET
 
 
+def test_little_money_buys_at_the_cheap_hours_or_little() -> None:
+    """Of a price that is sometimes low, only the low one is offered; of a large channel little."""
+    now = two(flat("b", 800.0), flat("a", 0.0))
+    routes = FixedRoutes(costs=(50.0,) * 12 + (700.0,) * 12)
+    rich, poor = looked_at(now, routes), looked_at(now, routes, 100 * SAT)
+    assert rich.max_ppm == 701 > poor.max_ppm == 51
+    assert poor.refusal is None and poor.amount_msat > 100 * SAT / 701e-6
+    least = LEAST_MSAT * 51 // 1_000_000
+    small = looked_at(now, FixedRoutes(50.0), least + 10 * SAT)
+    assert small.refusal is None
+    assert LEAST_MSAT <= small.amount_msat < 0.05 * rich.amount_msat
+    assert looked_at(now, routes, least - 1).refusal == NO_BUDGET
+
+
 def test_a_move_that_kelly_scales_keeps_to_the_budget_too() -> None:
     """Of the smaller amount each sat gains more, so that a dearer route is worth it."""
     routes = FixedRoutes(costs=(100.0,) * 12 + (500.0,) * 12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +14,8 @@ from cl_revenue_ops.bench.policy import NO_CHEAP_ROUTE
 from cl_revenue_ops.bench.rebalancers.ev import JOB_S, STEP_S, TRIES, ExpectedValue, KnownRoutes
 from cl_revenue_ops.bench.routes import TrueRoutes
 from cl_revenue_ops.bench.rule import Rule
-from cl_revenue_ops.domain.fees.desk import PricingDesk
+from cl_revenue_ops.domain.fees.desk import ANY_FEE, PricingDesk
+from cl_revenue_ops.domain.policy.terms import Limits
 from messages.channels import ChannelFact
 from messages.rebalance import StockCurve, StockCurves
 from tests.unit.baseline_support import (
@@ -40,7 +41,9 @@ class Valued(PricingDesk):
         super().__init__()
         self.pi_ppm = tuple(pi_ppm)
 
-    def stock_curves(self, facts: Iterable[ChannelFact], now_s: float) -> StockCurves:
+    def stock_curves(
+        self, facts: Iterable[ChannelFact], now_s: float, limits: Mapping[str, Limits] = ANY_FEE
+    ) -> StockCurves:
         curves = {
             f"peer{k}": StockCurve(f"peer{k}", 0, 10**10, ((0, pi), (10**10, pi)), 9, 0, 100, 1e9)
             for k, pi in enumerate(self.pi_ppm)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from cl_revenue_ops.domain.demand import shadow, stock_curve
 from cl_revenue_ops.domain.demand.book import DemandBook
-from cl_revenue_ops.domain.demand.curve import FEES_PPM, FloatArray
+from cl_revenue_ops.domain.demand.curve import FEES_PPM, FloatArray, within
 from cl_revenue_ops.domain.demand.shadow import HORIZON_DAYS, MARGIN, Ascent, Mix, Multipliers
 from cl_revenue_ops.domain.demand.stock_curve import (
     Knots,
+    Trade,
     curves,
     value_at,
     value_below,
@@ -108,11 +109,16 @@ def test_law_the_next_sats_are_worth_no_more_and_what_they_are_lies_between_the_
 NEUTRAL = 150.0 * 2.0 ** (-1 / 3)
 
 
-def made(volumes: FloatArray, into: float = 0.0, entering: float = 0.0, room: float = 1e9) -> Knots:
-    (knots,) = curves(
-        volumes[None, :], np.array([entering]), np.array([into]), np.array([float(CAPACITY)]),
-        np.array([room]),
-    )  # fmt: skip
+def made(
+    volumes: FloatArray,
+    into: float = 0.0,
+    entering: float = 0.0,
+    room: float = 1e9,
+    most_ppm: float = np.inf,
+) -> Knots:
+    known = (float(CAPACITY), entering, into, room, most_ppm)
+    offered = within(volumes[None, :], np.array([0.0]), np.array([most_ppm]))
+    (knots,) = curves(offered, Trade(*(np.array([one]) for one in known)))
     return knots
 
 
@@ -152,6 +158,19 @@ def test_b28_what_only_comes_in_makes_no_stock_worth_having() -> None:
     assert max(value_at(filled, share * CAPACITY) for share in (0.0, 0.1, 0.5, 1.0)) <= 0.0
 
 
+@pytest.mark.parametrize("entering", [0.0, -30.0, 20.0])
+def test_stock_is_never_worth_more_than_the_highest_fee_that_can_be_asked(entering: float) -> None:
+    """Where more is asked for at that fee than there is, the next sat is sold for it at once."""
+    volumes, most = demand(4_000.0, 3.0, 2e9), 500.0
+    knots = made(volumes, entering=entering, most_ppm=most)
+    assert knots[0][1] == pytest.approx(most + entering, abs=0.01)
+    at_most = MARGIN * CAPACITY + HORIZON_DAYS * sold(volumes, 0.0) / 10.0
+    assert value_at(knots, 0.5 * at_most) > 0.8 * (most + entering)
+    assert value_at(made(volumes), 0.5 * at_most) > 2.0 * most
+    # An entry that costs more than the fee brings in leaves nothing to gain.
+    assert made(volumes, entering=-600.0, most_ppm=most)[0][1] == 0.0
+
+
 def test_room_is_never_worth_more_than_the_plan_says_now() -> None:
     volumes = demand(150.0, 3.0, 1e6)
     assert min(pi for _, pi in made(volumes, into=9e8)) == pytest.approx(-NEUTRAL, rel=0.03)
@@ -167,11 +186,19 @@ def test_room_is_never_worth_more_than_the_plan_says_now() -> None:
     into=st.floats(0.0, 5e10),
     entering=st.floats(-500.0, 500.0),
     room=st.floats(0.0, 500.0),
+    most=st.floats(1.0, 20_000.0),
 )
 def test_law_stocks_rise_within_capacity_and_values_fall(
-    price: float, steep: float, per_day: float, into: float, entering: float, room: float
+    price: float,
+    steep: float,
+    per_day: float,
+    into: float,
+    entering: float,
+    room: float,
+    most: float,
 ) -> None:
-    knots = made(demand(price, steep, per_day), into, entering, room)
+    knots = made(demand(price, steep, per_day), into, entering, room, most)
+    assert knots[0][1] <= max(0.0, most + entering) + 0.01
     assert all(0 <= stock <= CAPACITY for stock, _ in knots)
     for (stock, value), (later, less) in pairwise(knots):
         assert stock <= later and value >= less

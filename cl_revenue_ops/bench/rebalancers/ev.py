@@ -15,6 +15,7 @@ from cl_revenue_ops.bench.policy import (
 )
 from cl_revenue_ops.bench.routes import TrueRoutes
 from cl_revenue_ops.bench.rule import Rule, fact_of
+from cl_revenue_ops.domain.fees.decide import parameters_of
 from cl_revenue_ops.domain.rebalance.desk import RebalanceDesk
 from cl_revenue_ops.domain.rebalance.facts import Pair, Result, Situation, Terms
 from cl_revenue_ops.domain.rebalance.routes import NODES, RouteBook
@@ -132,10 +133,12 @@ class ExpectedValue:
         busy = frozenset(
             name for job in self._jobs for name in (job.pair.source_channel_id, job.pair.channel_id)
         )
+        book, parameters = self._rule.book, parameters_of(self._rule.config)
+        limits = book.limits(facts, parameters, node.now_s)
         situation = Situation(
             node.now_s,
             facts,
-            self._rule.book.desk.stock_curves(facts, node.now_s),
+            book.desk.stock_curves(facts, node.now_s, limits),
             self._terms,
             self._free_msat(node.now_s),
             busy=busy,

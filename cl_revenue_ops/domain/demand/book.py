@@ -21,7 +21,7 @@ from cl_revenue_ops.domain.demand import (
 )
 from cl_revenue_ops.domain.demand.belief import Belief
 from cl_revenue_ops.domain.demand.birth import Birth, Opinion
-from cl_revenue_ops.domain.demand.curve import FEES, FloatArray
+from cl_revenue_ops.domain.demand.curve import FEES, FloatArray, within
 from cl_revenue_ops.domain.demand.peer import Arrival, Evidence, PeerDemand, Stretch
 from cl_revenue_ops.domain.demand.pool import Pool
 from cl_revenue_ops.domain.demand.posterior import Posterior, Prior
@@ -45,11 +45,22 @@ SEASONED_DAYS: Final = 0.1
 
 
 class Stock(NamedTuple):
-    """A peer's channels together: `local_msat` above our reserve of `capacity_msat` above it."""
+    """A peer's channels together: `local_msat` above our reserve of `capacity_msat` above it.
+
+    It is sold for `least_ppm` to `most_ppm`, whatever demand would pay.
+    """
 
     peer_id: str
     local_msat: float
     capacity_msat: float
+    least_ppm: float = 0.0
+    most_ppm: float = math.inf
+
+
+def sold(volumes: FloatArray, stocks: Sequence[Stock]) -> FloatArray:
+    """Return the volumes (stocks, FEES) that can be had at the fees that can be asked."""
+    bounds = np.array([(stock.least_ppm, stock.most_ppm) for stock in stocks])
+    return within(volumes, bounds[:, 0], bounds[:, 1])
 
 
 @dataclass(frozen=True)
@@ -279,7 +290,7 @@ class DemandBook:
         self.volumes = belief.volumes_msat_per_day(beliefs)
         start = np.array([self.values.get(name, (0.0, 0.0)) for name in names])
         made = shadow.plan(
-            self.volumes,
+            sold(self.volumes, held),
             self.mix(names),
             np.array([stock.local_msat for stock in held]),
             np.array([stock.capacity_msat for stock in held]),
@@ -309,7 +320,8 @@ class DemandBook:
     def settle(self, stocks: Sequence[Stock], volumes: FloatArray, mix: Mix) -> shadow.Plan:
         """Return a plan that holds still: what acts on the value of stock itself reads this one.
 
-        `stocks` are of known peers; `volumes` and `mix` are theirs. From the last solution on.
+        `stocks` are of known peers; `volumes`, as they can be sold, and `mix` are
+        theirs. From the last solution on.
         """
         names = [stock.peer_id for stock in stocks]
         known = all(name in self.settled for name in names)

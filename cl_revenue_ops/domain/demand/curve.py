@@ -43,6 +43,19 @@ SHARES: Final[FloatArray] = np.ascontiguousarray(shares(LOG_FEES).T)
 """S per cell (rows) at each fee of the grid."""
 
 
+def within(volumes: FloatArray, least_ppm: FloatArray, most_ppm: FloatArray) -> FloatArray:
+    """Return volumes (rows, FEES) as they are where no other fee than these can be asked.
+
+    Below the least they are those of the least, above the most nothing is sold. Bounds that no fee
+    of the grid lies between leave the one just below.
+    """
+    last = np.maximum(np.searchsorted(FEES_PPM, most_ppm, side="right") - 1, 0)
+    first = np.minimum(np.searchsorted(FEES_PPM, least_ppm), last)
+    rows, at = np.arange(len(volumes))[:, None], np.arange(FEES)
+    held: FloatArray = volumes[rows, np.maximum(at, first[:, None])]
+    return np.where(at <= last[:, None], held, 0.0)
+
+
 def log_fee(ppm: float) -> float:
     """Return ln(fee) within the grid; free and nearly free forwards count as its lowest fee."""
     return min(math.log(max(ppm, 1.0)), MOST_LOG_FEE)

@@ -13,6 +13,8 @@ HORIZON_DAYS: Final = 10.0
 MARGIN: Final = 0.05
 # A stock that lies beyond its margin cannot be asked back from demand that isn't there.
 LEAST_SHARE: Final = 0.01
+# The best answer to a demand of steepness k leaves over 1/k of the fee at least.
+MARKUP: Final = 0.2
 LEAN: Final = 0.3
 STEPS: Final = 36
 STEP_SIZE: Final = 0.15
@@ -97,8 +99,10 @@ def entry(mix: Mix, own: FloatArray, fees_ppm: FloatArray) -> Entry:
 
     Traffic that would enter where room is worth more than its fee leaves over is turned away by
     the want of room itself: it earns nothing and costs nothing, so it says nothing of the price.
+    Every fee leaves over MARKUP of itself: where the highest that can be asked does not, not all
+    can be served, and nobody chooses by where they enter.
     """
-    least = own - fees_ppm
+    least = np.minimum(own - fees_ppm, -MARKUP * fees_ppm)
     common = float(mix.common @ own)
     is_open = (own[mix.into] > least[mix.out]).astype(np.float64)
     rest = mix.rest * (common > least)
@@ -125,7 +129,8 @@ def plan(
     answer to V_j(f) (f - pi_j + mean of pi where its traffic enters). A part that leans on the
     balance alone, P LEAN (1 - 2x), is added to pi = scarce - full: it answers at once where the
     plan is wrong about demand. The value of where traffic enters is without it. `volumes`
-    (peers, FEES) in msat a day, stocks in msat.
+    (peers, FEES) in msat a day, stocks in msat. Above the highest fee that can be asked of a peer
+    nothing is sold: where demand is more than there is, the sat more is worth that fee and no more.
     """
     level = level_ppm(volumes)
     rows = np.arange(len(volumes))

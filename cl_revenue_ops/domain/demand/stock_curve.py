@@ -7,8 +7,10 @@ leaves less what enters over the horizon H may use up the stock above a margin, 
     stock(pi) = m C + H (D_j(pi) - I_j)            for pi > 0
     stock(pi) = (1 - m) C + H (D_j(pi) - I_j)      for pi < 0
 
-and pi is 0 between the two. So a refill is valued at what its sats will sell for at the price that
-will then hold, and a sat that would lie idle is worth nothing. Room is never worth more than the
+and pi is 0 between the two. It is never more than the highest fee that can be asked and e_j: where
+that is asked and not all can be served, the next sat is sold for it at once. So a refill is valued
+at what its sats will sell for at the price that will then hold, and a sat that would lie idle is
+worth nothing. Room is never worth more than the
 plan of the whole node says now: a payment that finds none is lost with its fee, and costs nothing
 else.
 """
@@ -16,7 +18,7 @@ else.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -35,34 +37,44 @@ def places(fees_ppm: FloatArray) -> IndexArray:
     return found
 
 
-def curves(
-    volumes: FloatArray,
-    entering_ppm: FloatArray,
-    into_msat: FloatArray,
-    capacity_msat: FloatArray,
-    most_room_ppm: FloatArray,
-) -> list[Knots]:
+class Trade(NamedTuple):
+    """What some peers' stock is traded under, one entry each.
+
+    `entering_ppm` is what the room that its traffic fills is worth, `into_msat` what enters by it a
+    day. Room there is worth `most_room_ppm` at most. `most_fee_ppm` is the highest fee that can be
+    asked.
+    """
+
+    capacity_msat: FloatArray
+    entering_ppm: FloatArray
+    into_msat: FloatArray
+    most_room_ppm: FloatArray
+    most_fee_ppm: FloatArray
+
+
+def curves(volumes: FloatArray, trade: Trade) -> list[Knots]:
     """Return each peer's knots (stock in msat, pi in ppm), stock rising and pi not rising.
 
-    `entering_ppm` is what the room that its traffic fills is worth, `into_msat` what enters by it
-    a day, `most_room_ppm` the most that room is worth. Stocks are clipped to the capacity; a curve
-    with no stock in it is flat.
+    `volumes` (peers, FEES) are those that leave a day; above the highest fee they are 0. Stocks are
+    clipped to the capacity; a curve with no stock in it is flat.
     """
+    capacity, entering = trade.capacity_msat, trade.entering_ppm
     neutral = FEES_PPM[np.argmax(volumes * FEES_PPM, axis=1)]
     rows = np.arange(len(volumes))
 
-    def stocks(multiple: float, base: FloatArray) -> FloatArray:
-        value = multiple * neutral
-        margin = FEES_PPM - (value - entering_ppm)[:, None]
-        sold = volumes[rows, np.argmax(volumes * margin, axis=1)]
-        found: FloatArray = base + HORIZON_DAYS * (sold - into_msat)
-        return found
+    def sold(value_ppm: FloatArray) -> FloatArray:
+        margin = FEES_PPM - (value_ppm - entering)[:, None]
+        left: FloatArray = volumes[rows, np.argmax(volumes * margin, axis=1)]
+        return left
 
-    low, high = MARGIN * capacity_msat, (1.0 - MARGIN) * capacity_msat
-    columns = [stocks(m, low) for m in SCARCE] + [stocks(m, high) for m in FULL]
-    table = np.clip(np.stack(columns, axis=1), 0.0, capacity_msat[:, None])
+    dearest = np.maximum(trade.most_fee_ppm + entering, 0.0)
+    low, high = MARGIN * capacity, (1.0 - MARGIN) * capacity
+    columns = [low + HORIZON_DAYS * (sold(m * neutral) - trade.into_msat) for m in SCARCE]
+    columns += [high + HORIZON_DAYS * (sold(m * neutral) - trade.into_msat) for m in FULL]
+    table = np.clip(np.stack(columns, axis=1), 0.0, capacity[:, None])
     table = np.maximum.accumulate(table, axis=1)
-    values = np.round(np.maximum(np.outer(neutral, SCARCE + FULL), -most_room_ppm[:, None]), 2)
+    values = np.minimum(np.outer(neutral, SCARCE + FULL), dearest[:, None])
+    values = np.round(np.maximum(values, -trade.most_room_ppm[:, None]), 2)
     return [
         _knots(stock, value) for stock, value in zip(table.tolist(), values.tolist(), strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -20,10 +21,10 @@ from cl_revenue_ops.domain.fees.facts import (
     channel_facts,
     finite,
 )
-from cl_revenue_ops.domain.fees.orders import Orders, orders_of
+from cl_revenue_ops.domain.fees.orders import Orders, limits_in, orders_of
 from cl_revenue_ops.domain.fees.prior import Quote, asks_of, prior_price
 from cl_revenue_ops.domain.fees.quote_book import Asked
-from cl_revenue_ops.domain.policy.terms import Terms, terms_of
+from cl_revenue_ops.domain.policy.terms import Limits, Terms, terms_of
 from messages.channels import ChannelEntry, ChannelFact
 from messages.policies import PeerPolicy
 
@@ -105,6 +106,26 @@ class FeeBook:
         """What is ordered of the fee of a channel now."""
         terms = None if peer_id is None else self.terms(peer_id, now_s)
         return orders_of(self.pins.get(channel_id), terms, now_s)
+
+    def limits(
+        self, facts: Iterable[ChannelFact], parameters: FeeParameters, now_s: float
+    ) -> dict[str, Limits]:
+        """Return within what the fees of each peer's channels stay now; of several the widest."""
+        found: dict[str, Limits] = {}
+        for fact in facts:
+            floor, ceiling = self._limits(fact, parameters, now_s)
+            before = found.get(fact.peer_id, Limits(floor, ceiling))
+            found[fact.peer_id] = Limits(min(floor, before[0]), max(ceiling, before[1]))
+        return found
+
+    def _limits(self, fact: ChannelFact, parameters: FeeParameters, now_s: float) -> Limits:
+        orders = self.orders(fact.channel_id, fact.peer_id, now_s)
+        stands_ppm = fact.fee_ppm
+        if orders.passive and stands_ppm is not None:
+            return Limits(stands_ppm, stands_ppm)
+        market = self.desk.markets.get(fact.peer_id)
+        neutral_ppm = float(stands_ppm or 0) if market is None else math.exp(market.priced.neutral)
+        return limits_in(orders, parameters, neutral_ppm)
 
     def decide(
         self, fact: ChannelFact, situation: Situation, pin: Pin | None = None

@@ -21,6 +21,7 @@ from cl_revenue_ops.domain.fees import aimd, stock_curves
 from cl_revenue_ops.domain.fees.aimd import AimdState
 from cl_revenue_ops.domain.fees.facts import Market, PriorPrice, finite
 from cl_revenue_ops.domain.flow_exposure import Carrying
+from cl_revenue_ops.domain.policy.terms import PPM_MOST, Limits
 from cl_revenue_ops.domain.reputation import UNKNOWN, Trust
 from cl_revenue_ops.domain.watch import Stretch, Watch
 from messages.channels import ChannelEntry, ChannelFact
@@ -36,6 +37,8 @@ DAY_S: Final = 86_400.0
 # Stands in the watch for the time in which anybody watched at all.
 EVERYONE: Final = ""
 _STANDARD: Final = NormalDist()
+ANY_FEE: Final[Mapping[str, Limits]] = {}
+_UNLIMITED: Final = Limits(0, PPM_MOST)
 
 Uniform = Callable[[str, int], float]
 """A draw from [0, 1) that depends on nothing but a purpose and a number."""
@@ -205,9 +208,19 @@ class PricingDesk:
 
     # -- pricing ------------------------------------------------------------------------------
 
-    def price(self, facts: Iterable[ChannelFact], uniform: Uniform, now_s: float) -> None:
-        """Value the stocks and price every destination; draws that are due are drawn."""
-        stocks = _stocks(facts)
+    def price(
+        self,
+        facts: Iterable[ChannelFact],
+        uniform: Uniform,
+        now_s: float,
+        limits: Mapping[str, Limits] = ANY_FEE,
+    ) -> None:
+        """Value the stocks and price every destination; draws that are due are drawn.
+
+        `limits` of the fees by peer_id, where there are any: stock is worth no more than it is sold
+        for.
+        """
+        stocks = _stocks(facts, limits)
         worths = self.demand.appraise(stocks, now_s)
         asked: dict[str, Asked] = {}
         for stock in stocks:
@@ -225,14 +238,16 @@ class PricingDesk:
             self.draws[peer_id] = priced.draw
             self.markets[peer_id] = Market(*asked[peer_id], now_s, multiplier, priced)
 
-    def stock_curves(self, facts: Iterable[ChannelFact], now_s: float) -> StockCurves:
+    def stock_curves(
+        self, facts: Iterable[ChannelFact], now_s: float, limits: Mapping[str, Limits] = ANY_FEE
+    ) -> StockCurves:
         """Return what stock is worth at every peer priced last, by how much there is."""
         facts = list(facts)
         asked: dict[str, int] = {}
         for fact in facts:
             if usable(fact) and fact.fee_ppm is not None:
                 asked[fact.peer_id] = min(fact.fee_ppm, asked.get(fact.peer_id, fact.fee_ppm))
-        held = [stock for stock in _stocks(facts) if stock.peer_id in self.markets]
+        held = [stock for stock in _stocks(facts, limits) if stock.peer_id in self.markets]
         worths = {stock.peer_id: self.markets[stock.peer_id].worth for stock in held}
         return stock_curves.of(self.demand, held, worths, asked, now_s)
 
@@ -342,7 +357,7 @@ def _normal(uniform: float) -> float:
     return _STANDARD.inv_cdf(min(max(uniform, 1e-9), 1.0 - 1e-9))
 
 
-def _stocks(facts: Iterable[ChannelFact]) -> list[Stock]:
+def _stocks(facts: Iterable[ChannelFact], limits: Mapping[str, Limits]) -> list[Stock]:
     """The stock of each peer that can be traded with now, in the order of their ids."""
     local: dict[str, float] = defaultdict(float)
     capacity: dict[str, float] = defaultdict(float)
@@ -351,7 +366,12 @@ def _stocks(facts: Iterable[ChannelFact]) -> list[Stock]:
             local[fact.peer_id] += max(0, fact.local_msat - fact.our_reserve_msat)
             capacity[fact.peer_id] += max(1, fact.capacity_msat - 2 * fact.our_reserve_msat)
     return [
-        Stock(peer_id, min(local[peer_id], capacity[peer_id]), capacity[peer_id])
+        Stock(
+            peer_id,
+            min(local[peer_id], capacity[peer_id]),
+            capacity[peer_id],
+            *limits.get(peer_id, _UNLIMITED),
+        )
         for peer_id in sorted(local)
     ]
 

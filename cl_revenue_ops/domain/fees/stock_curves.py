@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cl_revenue_ops.domain.demand import belief, stock_curve
-from cl_revenue_ops.domain.demand.book import DemandBook, Stock, Worth
+from cl_revenue_ops.domain.demand.book import DemandBook, Stock, Worth, sold
 from cl_revenue_ops.domain.demand.curve import CELL_LOG_PRICE, FEES_PPM
+from cl_revenue_ops.domain.demand.stock_curve import Trade
 from messages.rebalance import StockCurve, StockCurves
 
 KNOWN = 1e9
@@ -33,13 +34,17 @@ def of(
     volumes = belief.volumes_msat_per_day(beliefs)
     best = FEES_PPM[np.argmax(volumes * FEES_PPM, axis=1)]
     capacity = np.array([stock.capacity_msat for stock in held])
-    mix = demand.mix(names)
-    plan = demand.settle(held, volumes, mix)
+    mix, offered = demand.mix(names), sold(volumes, held)
+    plan = demand.settle(held, offered, mix)
     asked = np.array([float(asked_ppm.get(n, best[k])) for k, n in enumerate(names)])
-    room = np.maximum(-plan.own, 0.0)
-    knots = stock_curve.curves(
-        volumes * plan.part[:, None], plan.entering, plan.into, capacity, room
+    trade = Trade(
+        capacity,
+        plan.entering,
+        plan.into,
+        np.maximum(-plan.own, 0.0),
+        np.array([stock.most_ppm for stock in held]),
     )
+    knots = stock_curve.curves(offered * plan.part[:, None], trade)
     sales = volumes[np.arange(len(names)), stock_curve.places(asked)]
     others = [_others_ppm(one, float(best[k])) for k, one in enumerate(beliefs)]
     return StockCurves(

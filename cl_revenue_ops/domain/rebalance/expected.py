@@ -10,6 +10,7 @@ move is worth, so no payment can lose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ DOUBT: Final = 4.0
 """So many forwards of evidence, and half of what a refill seems worth is believed."""
 
 SIZES: Final = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.08, 0.05)
+SMALL: Final = (0.025, 0.012, 0.006, 0.003)
 PARTS: Final = (1, 2, 4, 8)
 FIRST_PAYMENT_MSAT: Final = 200_000_000
 SAT: Final = 1_000
@@ -77,14 +79,18 @@ def stakes(way: Between, amount_msat: int) -> Stakes:
 
 
 def best_price(
-    costs_ppm: tuple[float, ...], works: float, at: Stakes, least_gain_msat: float
+    costs_ppm: tuple[float, ...],
+    works: float,
+    at: Stakes,
+    least_gain_msat: float,
+    budget_ppm: float = math.inf,
 ) -> Priced | None:
     """Return the price at which a move earns most; None where no route is cheap enough.
 
     `costs_ppm` are equally probable prices of a route, rising. `least_gain_msat` is what has to be
-    left where all goes well.
+    left where all goes well, `budget_ppm` what the budget allows.
     """
-    afford_ppm = (at.gain_msat - least_gain_msat) / at.amount_msat * 1e6
+    afford_ppm = min((at.gain_msat - least_gain_msat) / at.amount_msat * 1e6, budget_ppm)
     best: Priced | None = None
     total = 0.0
     for place, cost_ppm in enumerate(costs_ppm):
@@ -183,9 +189,12 @@ def consider(situation: Situation, routes: RouteBook, way: Between, free_msat: i
     ):
         return _hopeless(way, most_msat)
     best: Pair | None = None
-    for size in SIZES:
+    pair: Pair | None = None
+    for size in (*SIZES, *SMALL):
         amount_msat = int(most_msat * size) // SAT * SAT
         if amount_msat < LEAST_MSAT:
+            break
+        if size in SMALL and pair is not None and pair.refusal != NO_BUDGET:
             break
         pair = _sized(situation, routes, way, amount_msat, lowest_msat, free_msat)
         if best is None or _rank(pair) > _rank(best):
@@ -269,7 +278,8 @@ def _sized(
     if situation.terms.weigh_reputation:
         works = routes.success(*way.peers, part_msat, situation.now_s)
     # What a fleet member may cost is given away on purpose; all else has to leave the least gain.
-    priced = best_price(costs, works, at, float(lowest_msat))
+    budget_ppm = math.inf if free_msat is None else free_msat * 1e6 / amount_msat
+    priced = best_price(costs, works, at, float(lowest_msat), budget_ppm)
     record: dict[str, Any] = {
         **_seen(way),
         "margin_ppm": round(at.margin_ppm, 2),
@@ -282,7 +292,8 @@ def _sized(
     }
     value, loss = round(at.value_msat), round(at.loss_msat)
     if priced is None:
-        too_dear = _too_dear(at, costs[0], lowest_msat)
+        pays = best_price(costs, works, at, float(lowest_msat)) is not None
+        too_dear = NO_BUDGET if pays else _too_dear(at, costs[0], lowest_msat)
         return Pair(
             *_channels(way), amount_msat, part_msat,
             0, 0, value, loss, 0, 0.0, -OVERHEAD_MSAT, too_dear, record,
@@ -290,8 +301,6 @@ def _sized(
     expected = round(priced.expected_msat)
     reserve_msat = -(-amount_msat * priced.max_ppm // 1_000_000)
     refusal = LOSES if _short(expected, lowest_msat) else None
-    if free_msat is not None and reserve_msat > free_msat:
-        refusal = NO_BUDGET
     return Pair(
         *_channels(way),
         amount_msat,
