@@ -262,11 +262,10 @@ def test_what_is_common_can_be_turned_away_too() -> None:
     assert found.value[0] == pytest.approx(10.0)
 
 
-def test_however_dear_the_stock_the_highest_fee_leaves_something_over() -> None:
-    """Where it is not enough, who enters is not chosen."""
-    own, fees, highest = np.array([500.0, -19.0, -21.0]), np.full(3, 100.0), np.full(3, 80.0)
-    assert shadow.entry(TWO_WAYS_IN, own, fees, highest).open.tolist() == [1.0, 0.0]
-    assert shadow.entry(TWO_WAYS_IN, own, fees).open.tolist() == [0.0, 0.0]
+def test_where_no_higher_fee_can_be_asked_nobody_chooses_by_where_they_enter() -> None:
+    own, fees = np.array([500.0, -19.0, -101.0]), np.full(3, 100.0)
+    assert shadow.entry(TWO_WAYS_IN, own, fees, fees >= 100.0).open.tolist() == [1.0, 0.0]
+    assert shadow.entry(TWO_WAYS_IN, own, fees, fees > 100.0).open.tolist() == [0.0, 0.0]
 
 
 def test_where_all_is_turned_away_it_is_as_the_node_s_traffic() -> None:

@@ -17,6 +17,7 @@ from cl_revenue_ops.domain.demand.curve import (
     LOG_PRICES,
     PRICES,
     STEEPNESS,
+    BoolArray,
     FloatArray,
     shares,
 )
@@ -34,7 +35,6 @@ _NOTHING: Final = 1e-14
 _LEAST_RATE: Final = 1.0
 
 Single = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Seen(NamedTuple):

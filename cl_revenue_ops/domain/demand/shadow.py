@@ -7,15 +7,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from cl_revenue_ops.domain.demand.curve import FEES_PPM, FloatArray, IndexArray
+from cl_revenue_ops.domain.demand.curve import FEES_PPM, BoolArray, FloatArray, IndexArray
 
 HORIZON_DAYS: Final = 10.0
 MARGIN: Final = 0.05
 # A stock that lies beyond its margin cannot be asked back from demand that isn't there.
 LEAST_SHARE: Final = 0.01
-# The best answer to a demand of steepness k leaves over 1/k of the fee at least: its part of the
-# highest fee that can be asked.
-MARKUP: Final = 0.2
 LEAN: Final = 0.3
 STEPS: Final = 36
 STEP_SIZE: Final = 0.15
@@ -96,16 +93,16 @@ def level_ppm(volumes: FloatArray) -> float:
 
 
 def entry(
-    mix: Mix, own: FloatArray, fees_ppm: FloatArray, highest_ppm: FloatArray | None = None
+    mix: Mix, own: FloatArray, fees_ppm: FloatArray, highest: BoolArray | None = None
 ) -> Entry:
     """Return what the entering side is worth at these values and fees.
 
     Traffic that would enter where room is worth more than its fee leaves over is turned away by
     the want of room itself: it earns nothing and costs nothing, so it says nothing of the price.
-    The highest fee that can be asked leaves over MARKUP of itself, even where stock is worth more:
-    then not all can be served, and nobody chooses by where they enter.
+    Where the fee is the `highest` that can be asked, not all may be served whatever stock is worth,
+    and nobody chooses by where they enter: room has to be worth more than all of the fee.
     """
-    least = (own if highest_ppm is None else np.minimum(own, highest_ppm)) - fees_ppm
+    least = (own if highest is None else np.where(highest, np.minimum(own, 0.0), own)) - fees_ppm
     common = float(mix.common @ own)
     is_open = (own[mix.into] > least[mix.out]).astype(np.float64)
     rest = mix.rest * (common > least)
@@ -147,7 +144,7 @@ def plan(
     most_scarce = MOST_LEVELS * np.maximum(neutral, level)
     share = np.clip(local_msat / np.maximum(capacity_msat, 1.0), 0.0, 1.0)
     lean = level * ascent.lean * (1.0 - 2.0 * share)
-    highest = (1.0 - MARKUP) * FEES_PPM[np.maximum(np.count_nonzero(volumes, axis=1), 1) - 1]
+    highest = FEES_PPM[np.maximum(np.count_nonzero(volumes, axis=1), 1) - 1]
     scarce, full, fees = start.scarce, start.full, neutral
     means = np.zeros((5, len(rows)))
     # Seven digits are enough to tell which fee is best, and take half the time.
@@ -156,7 +153,7 @@ def plan(
     first = ascent.steps // 3
     for step in range(ascent.steps):
         own = scarce - full
-        entering = entry(mix, own, fees, highest)
+        entering = entry(mix, own, fees, fees >= highest)
         np.multiply(sold, (own - entering.value).astype(np.float32)[:, None], out=earned)
         chosen = np.argmax(np.subtract(revenue, earned, out=earned), axis=1)
         fees = FEES_PPM[chosen]

@@ -215,10 +215,9 @@ class PricingDesk:
         now_s: float,
         limits: Mapping[str, Limits] = ANY_FEE,
     ) -> None:
-        """Value the stocks and price every destination; draws that are due are drawn.
+        """Value the stocks within `limits` of their fees by peer_id, and price every destination.
 
-        `limits` of the fees by peer_id, where there are any: stock is worth no more than it is sold
-        for.
+        Draws that are due are drawn.
         """
         stocks = _stocks(facts, limits)
         worths = self.demand.appraise(stocks, now_s)
