@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -158,6 +159,14 @@ def test_a_peers_fees_lie_within_settings_orders_and_policies() -> None:
     assert limits() == (10, 5_000)
     book.policies[PEER] = PeerPolicy(PEER, "dynamic", min_fee_ppm=50, max_fee_ppm=800)
     assert limits() == (50, 800)
+    book.policies[PEER] = PeerPolicy(PEER, "dynamic", fee_multiplier_max=0.5)
+    assert limits() == (10, 5_000), "a multiple of what nobody knows bounds nothing"
+    book.desk.meet(facts, {PEER: PriorPrice(400.0, 0.2, 40)}, 10**9)
+    neutral = book.desk.demand.neutral_ppm(PEER, now_s)
+    assert neutral is not None and limits() == (10, int(0.5 * neutral))
+    priced(book, now_s)
+    assert neutral == pytest.approx(math.exp(book.desk.markets[PEER].priced.neutral), rel=1e-5)
+    assert limits() == (10, int(0.5 * neutral)), "nothing that a restart forgets plays a part"
     book.policies[PEER] = PeerPolicy(PEER, "static", fee_ppm=70)
     assert limits() == (70, 70)
     book.pins[A] = Pin(9_000, None, "by hand", 900.0)

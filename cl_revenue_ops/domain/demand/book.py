@@ -276,6 +276,13 @@ class DemandBook:
         law = posterior.stacked([self.posteriors[name] for name in names])
         return belief.believe(law, self.pool.tail)
 
+    def neutral_ppm(self, peer_id: str, now_s: float) -> float | None:
+        """Return the best fee were stock worth nothing; None where the peer is not known."""
+        if peer_id not in self.peers:
+            return None
+        volumes = belief.volumes_msat_per_day(self.believed([peer_id], now_s))
+        return float(np.exp(belief.greedy_log_fees(volumes, np.zeros(1))[0]))
+
     def appraise(self, stocks: Iterable[Stock], now_s: float) -> dict[str, Worth]:
         """Return what each peer's stock is worth now, with what is believed of its demand.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -119,13 +118,14 @@ class FeeBook:
         return found
 
     def _limits(self, fact: ChannelFact, parameters: FeeParameters, now_s: float) -> Limits:
-        orders = self.orders(fact.channel_id, fact.peer_id, now_s)
-        stands_ppm = fact.fee_ppm
+        orders, stands_ppm = self.orders(fact.channel_id, fact.peer_id, now_s), fact.fee_ppm
         if orders.passive and stands_ppm is not None:
             return Limits(stands_ppm, stands_ppm)
-        market = self.desk.markets.get(fact.peer_id)
-        neutral_ppm = float(stands_ppm or 0) if market is None else math.exp(market.priced.neutral)
-        return limits_in(orders, parameters, neutral_ppm)
+        neutral_ppm = None
+        if orders.terms is not None and orders.terms.bounded:
+            neutral_ppm = self.desk.demand.neutral_ppm(fact.peer_id, now_s)
+        moving = neutral_ppm is not None
+        return limits_in(orders, parameters, neutral_ppm or 0.0, moving=moving)
 
     def decide(
         self, fact: ChannelFact, situation: Situation, pin: Pin | None = None
